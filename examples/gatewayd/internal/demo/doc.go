@@ -1,0 +1,2 @@
+// Package demo is a small, honest stand-in for the TTA services.
+package demo
