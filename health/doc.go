@@ -1,0 +1,2 @@
+// Package health says what is well.
+package health

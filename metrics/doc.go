@@ -1,0 +1,2 @@
+// Package metrics counts what happened.
+package metrics
