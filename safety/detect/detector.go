@@ -30,5 +30,7 @@ func (d *Detector) Open(context.Context, safety.Content) (safety.Stream, error) 
 
 type stream struct{ d *Detector }
 
-func (s *stream) Write([]byte) (safety.Verdict, error) { return safety.Verdict{Model: s.d.version}, nil }
-func (s *stream) Close() (safety.Verdict, error)       { return safety.Verdict{Model: s.d.version}, nil }
+func (s *stream) Write([]byte) (safety.Verdict, error) {
+	return safety.Verdict{Model: s.d.version}, nil
+}
+func (s *stream) Close() (safety.Verdict, error) { return safety.Verdict{Model: s.d.version}, nil }
