@@ -45,7 +45,6 @@ type Outcome struct {
 	Help     *Help
 }
 
-const maxDepth = 64
 
 func (g *Guard) With(Rule) *Guard                                      { return g }
 func (g *Guard) Wrap(next http.Handler) http.Handler                   { return next }

@@ -32,6 +32,16 @@ type InspectorFunc func(context.Context, Content) (Verdict, error)
 // Inspect calls f.
 func (f InspectorFunc) Inspect(ctx context.Context, c Content) (Verdict, error) { return f(ctx, c) }
 
+// Prompt is an optional promise of an [Inspector]: it answers out of its own
+// head (no network, no disk, no waiting for others) in a time that is bounded by
+// the length of the text. A [Guard] calls such an Inspector on the request's own
+// goroutine, without copying the text and without a timer. Every other
+// Inspector gets a copy of the text and is left behind when its time is up.
+type Prompt interface {
+	Inspector
+	Prompt()
+}
+
 // StreamInspector judges a text that arrives in pieces. It is optional: an
 // [Inspector] may be one too. Open's Content carries everything but the text.
 //

@@ -1,0 +1,46 @@
+package safety
+
+import "strings"
+
+// credentials are the names of members and form fields whose values are never
+// shown to an Inspector, unless a path names them. Compared in lower case,
+// without separators.
+var credentials = map[string]bool{
+	"password": true, "passwd": true, "passphrase": true, "pwd": true,
+	"currentpassword": true, "newpassword": true, "oldpassword": true,
+	"confirmpassword": true, "passwordconfirmation": true, "passwordconfirm": true,
+	"secret": true, "clientsecret": true, "secretkey": true, "privatekey": true,
+	"apikey": true, "xapikey": true, "accesskey": true, "token": true,
+	"accesstoken": true, "refreshtoken": true, "idtoken": true, "csrftoken": true,
+	"resettoken": true, "sessiontoken": true, "authorization": true,
+	"otp": true, "mfacode": true, "totpcode": true, "codeverifier": true,
+}
+
+const longestCredential = len("passwordconfirmation")
+
+// isCredential reports whether a member's name is a credential's, however it is
+// spelt: refresh_token, refreshToken, Refresh-Token.
+func isCredential(name []byte) bool {
+	if len(name) < len("otp") || len(name) > longestCredential+4 {
+		return false
+	}
+	var plain [longestCredential]byte
+	n := 0
+	for _, c := range name {
+		switch {
+		case c == '_' || c == '-' || c == '.' || c == ' ':
+			continue
+		case n == len(plain):
+			return false
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		plain[n] = c
+		n++
+	}
+	return credentials[string(plain[:n])]
+}
+
+// IsCredential reports whether a JSON member or form field of this name holds a
+// credential by our list. Its value is not judged where every string is.
+func IsCredential(name string) bool { return isCredential([]byte(strings.TrimSpace(name))) }
