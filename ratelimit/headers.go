@@ -2,7 +2,11 @@ package ratelimit
 
 import (
 	"fmt"
+	"math/bits"
+	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // A HeaderStyle says which fields tell a client about its limit.
@@ -44,3 +48,143 @@ func ParseHeaderStyle(s string) (HeaderStyle, error) {
 	return Both, fmt.Errorf("ratelimit: unknown header style %.40q; use one of %s", s, strings.Join(styleNames[:], ", "))
 }
 
+// The field names in the canonical form that http.Header uses.
+const (
+	fieldLimit      = "X-Ratelimit-Limit"
+	fieldRemaining  = "X-Ratelimit-Remaining"
+	fieldReset      = "X-Ratelimit-Reset"
+	fieldPolicy     = "Ratelimit-Policy"
+	fieldState      = "Ratelimit"
+	fieldRetryAfter = "Retry-After"
+)
+
+// SetHeaders writes into h what d says about its limit, in the given style,
+// and Retry-After when d refuses: whole seconds, rounded up, never 0. Fields of
+// the same names are replaced. A Decision without a limit writes nothing.
+//
+// The limit is told as the bucket: its size, what remains of it, and when it
+// is full again. For a Rate without a Burst of its own the size is N.
+//
+// Keys are not told: they may be persons.
+func SetHeaders(h http.Header, d Decision, style HeaderStyle) {
+	SetHeadersAt(time.Now(), h, d, style)
+}
+
+// SetHeadersAt is [SetHeaders] at the time now, on which X-RateLimit-Reset
+// depends.
+func SetHeadersAt(now time.Time, h http.Header, d Decision, style HeaderStyle) {
+	var f fields
+	f.text = f.space[:0]
+	if !d.Limit.Rate.Unlimited() {
+		if style == Both || style == Legacy {
+			f.legacy(now, &d)
+		}
+		if style == Both || style == Draft {
+			f.draft(&d)
+		}
+	}
+	if !d.Allowed {
+		f.number(fieldRetryAfter, retrySeconds(d.RetryAfter))
+	}
+	f.writeTo(h)
+}
+
+// fields collects header values in one buffer, so that all of them together
+// cost two allocations: this happens for every request of a gateway.
+type fields struct {
+	text  []byte
+	names [6]string
+	ends  [6]int
+	count int
+	space [192]byte
+}
+
+func (f *fields) legacy(now time.Time, d *Decision) {
+	full := now.Add(d.Reset).Add(time.Second - 1) // rounded up
+	f.number(fieldLimit, int64(d.Limit.Rate.Size()))
+	f.number(fieldRemaining, int64(d.Remaining))
+	f.number(fieldReset, full.Unix())
+}
+
+func (f *fields) draft(d *Decision) {
+	f.name(d.Limit.Name)
+	f.parameter(";q=", int64(d.Limit.Rate.Size()))
+	if window, whole := windowSeconds(d.Limit.Rate); whole {
+		f.parameter(";w=", window)
+	}
+	f.end(fieldPolicy)
+
+	f.name(d.Limit.Name)
+	f.parameter(";r=", int64(d.Remaining))
+	f.parameter(";t=", ceilSeconds(d.Reset))
+	f.end(fieldState)
+}
+
+// name writes a String of RFC 9651, section 4.1.6. Limits without a name are
+// told as "default", since the draft wants one.
+func (f *fields) name(s string) {
+	if s == "" {
+		s = "default"
+	}
+	f.text = append(f.text, '"')
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			f.text = append(f.text, '\\')
+		}
+		f.text = append(f.text, s[i])
+	}
+	f.text = append(f.text, '"')
+}
+
+func (f *fields) parameter(key string, value int64) {
+	f.text = strconv.AppendInt(append(f.text, key...), value, 10)
+}
+
+func (f *fields) number(field string, value int64) {
+	f.text = strconv.AppendInt(f.text, value, 10)
+	f.end(field)
+}
+
+// end says that all that was written since the last end belongs to field.
+func (f *fields) end(field string) {
+	f.names[f.count], f.ends[f.count] = field, len(f.text)
+	f.count++
+}
+
+func (f *fields) writeTo(h http.Header) {
+	text, values, start := string(f.text), make([]string, f.count), 0
+	for i, end := range f.ends[:f.count] {
+		values[i] = text[start:end]
+		h[f.names[i]] = values[i : i+1 : i+1]
+		start = end
+	}
+}
+
+// windowSeconds is the time in which a whole bucket comes back. The draft
+// tells windows in whole seconds, or not at all.
+func windowSeconds(r Rate) (seconds int64, whole bool) {
+	window := uint64(r.Per)
+	if r.Burst != 0 {
+		hi, lo := bits.Mul64(uint64(r.Per), uint64(r.Burst))
+		if hi >= uint64(r.N) {
+			return 0, false
+		}
+		var rest uint64
+		if window, rest = bits.Div64(hi, lo, uint64(r.N)); rest != 0 {
+			return 0, false
+		}
+	}
+	return int64(window / uint64(time.Second)), window%uint64(time.Second) == 0
+}
+
+func ceilSeconds(d time.Duration) int64 {
+	seconds := int64(d / time.Second)
+	if d%time.Second > 0 {
+		seconds++
+	}
+	return seconds
+}
+
+// retrySeconds is the value of Retry-After: delay-seconds are whole
+// (RFC 9110, section 10.2.3), and 0 would invite the client to hammer.
+func retrySeconds(d time.Duration) int64 { return max(1, ceilSeconds(d)) }

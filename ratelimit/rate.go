@@ -126,9 +126,10 @@ func (r *Rate) UnmarshalText(text []byte) error {
 func (r Rate) perSecond() float64 { return float64(r.N) / r.Per.Seconds() }
 
 // refill is how long it takes until the given number of units came back,
-// never negative, and the longest Duration where that is longer.
+// never negative, and the longest Duration where that is longer. It calculates
+// step by step as x/time/rate does, so that the two never disagree.
 func (r Rate) refill(units float64) time.Duration {
-	d := units / float64(r.N) * float64(r.Per)
+	d := units / r.perSecond() * float64(time.Second)
 	switch {
 	case !(d > 0):
 		return 0
