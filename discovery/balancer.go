@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -73,13 +74,18 @@ func NewRoundRobin() *RoundRobin { return &RoundRobin{} }
 
 // Pick implements [Balancer].
 func (b *RoundRobin) Pick(_ *http.Request, all []*Endpoint) *Endpoint {
+	var warming *Endpoint
 	for range all {
 		e := all[int((b.turn.Add(1)-1)%uint64(len(all)))]
-		if !e.Draining && admitWarming(e) {
+		if e.Draining {
+			continue
+		}
+		if admitWarming(e) {
 			return e
 		}
+		warming = cmp.Or(warming, e)
 	}
-	return leastInFlight(all)
+	return cmp.Or(warming, leastInFlight(all))
 }
 
 // admitWarming lets a warming endpoint take its turn as often as its ramp says.
@@ -229,38 +235,38 @@ func expected(a, b *Endpoint) (la, lb float64) {
 }
 
 // LeastConnections sends to the endpoint with the fewest calls in flight for
-// its weight, and in turn among equals. It suits long calls and sockets. Use
-// [NewLeastConnections] or a zero LeastConnections; it must not be copied after
-// first use.
-type LeastConnections struct {
-	turn atomic.Uint64
-}
+// its weight, and to a random one among equals. It looks at every endpoint; it
+// suits long calls and sockets. Use [NewLeastConnections] or a zero
+// LeastConnections.
+type LeastConnections struct{}
 
-// NewLeastConnections returns a balancer that starts with the first endpoint.
+// NewLeastConnections returns the balancer.
 func NewLeastConnections() *LeastConnections { return &LeastConnections{} }
 
 // Pick implements [Balancer].
-func (b *LeastConnections) Pick(_ *http.Request, all []*Endpoint) *Endpoint {
-	if len(all) == 0 {
-		return nil
-	}
-	start := int((b.turn.Add(1) - 1) % uint64(len(all)))
+func (*LeastConnections) Pick(_ *http.Request, all []*Endpoint) *Endpoint {
 	var best *Endpoint
-	lowest := math.Inf(1)
-	for i := range all {
-		e := all[(start+i)%len(all)]
-		if load := float64(e.InFlight()+1) / e.Share(); !e.Draining && load < lowest {
-			best, lowest = e, load
+	lowest, equals := math.Inf(1), 0
+	for _, e := range all {
+		if e.Draining {
+			continue
+		}
+		load := float64(e.InFlight()) / e.Share()
+		if load < lowest {
+			lowest, equals = load, 0
+		}
+		if load > lowest {
+			continue
+		}
+		if equals++; rand.IntN(equals) == 0 { // each of the equals is as likely
+			best = e
 		}
 	}
-	if best == nil {
-		return leastInFlight(all)
-	}
-	return best
+	return cmp.Or(best, leastInFlight(all))
 }
 
-// leastInFlight is what balancers fall back to when every endpoint drains or
-// waits for its slow start: someone has to take the request.
+// leastInFlight is what balancers fall back to when every endpoint drains:
+// someone has to take the request.
 func leastInFlight(all []*Endpoint) *Endpoint {
 	var best *Endpoint
 	for _, e := range all {

@@ -42,18 +42,18 @@ type Cache struct {
 	// Timeout bounds each question. Zero means [DefaultTimeout].
 	Timeout time.Duration
 	// SlowStart is how long an instance that joins a service, or comes back to
-	// it, takes to get its full share of the work ([Endpoint.Warm]). Those of a
-	// service's first answer begin with their full share. Zero means none.
+	// it, takes to get its full share of the work ([Endpoint.Warm]). Those that
+	// find the service empty begin with their full share. Zero means none.
 	SlowStart time.Duration
 	// MaxServices bounds how many services are kept. Others are asked for at
 	// each call. Zero means [DefaultMaxServices].
 	MaxServices int
 	// OnChange, if set, is told of a service's new endpoints, in order, after
-	// they can be had. It must not call Endpoints of this Cache's unknown
-	// services, nor change all.
+	// they can be had. It must not call Endpoints of this Cache, nor change all.
 	OnChange func(service string, all []*Endpoint)
 	// OnError, if set, is told when the registry begins to fail for a service,
-	// with the cause, and with nil when it answers again.
+	// with the cause, and with nil when it answers again; and with service ""
+	// when a watch ended, before it is begun again. It must not call Endpoints.
 	OnError func(service string, err error)
 
 	running  atomic.Bool
@@ -65,6 +65,7 @@ type Cache struct {
 type cached struct {
 	service string
 	answer  atomic.Pointer[answer]
+	first   chan struct{} // holds one token: the right to ask the first question
 
 	mu     sync.Mutex // guards the fields below, and replacing answer
 	pushes int        // sets by the watch so far
@@ -100,14 +101,29 @@ func (e *DegradedError) Unwrap() error { return e.Err }
 // to be changed. When there is none, the error wraps [ErrNoInstance], or says
 // why the registry could not answer if it never did.
 func (c *Cache) Endpoints(ctx context.Context, service string) ([]*Endpoint, error) {
-	if c.running.Load() {
-		if s := c.find(service); s != nil {
-			if a := s.answer.Load(); a != nil {
-				return a.all, a.err
-			}
+	if !c.running.Load() {
+		return c.askNow(ctx, c.keep(service))
+	}
+	if s := c.find(service); s != nil {
+		if a := s.answer.Load(); a != nil {
+			return a.all, a.err
 		}
 	}
-	return c.askNow(ctx, service)
+	return c.askFirst(ctx, c.keep(service))
+}
+
+// askFirst asks for a service that has no answer yet, once for all who wait.
+func (c *Cache) askFirst(ctx context.Context, s *cached) ([]*Endpoint, error) {
+	select {
+	case s.first <- struct{}{}:
+		defer func() { <-s.first }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if a := s.answer.Load(); a != nil {
+		return a.all, a.err
+	}
+	return c.askNow(ctx, s)
 }
 
 // Degraded returns nil when the service's endpoints are what the registry says
@@ -147,7 +163,7 @@ func (c *Cache) keep(service string) *cached {
 	if s := c.find(service); s != nil {
 		return s
 	}
-	s, old := &cached{service: service}, c.table()
+	s, old := &cached{service: service, first: make(chan struct{}, 1)}, c.table()
 	if len(old) >= cmp.Or(c.MaxServices, DefaultMaxServices) {
 		return s
 	}
@@ -161,13 +177,12 @@ func (c *Cache) keep(service string) *cached {
 }
 
 // askNow asks the registry and returns what is known then.
-func (c *Cache) askNow(ctx context.Context, service string) ([]*Endpoint, error) {
-	s := c.keep(service)
+func (c *Cache) askNow(ctx context.Context, s *cached) ([]*Endpoint, error) {
 	c.ask(ctx, s)
 	if a := s.answer.Load(); a != nil {
 		return a.all, a.err
 	}
-	return nil, context.Cause(ctx) // the caller left before there was an answer
+	return nil, cmp.Or(context.Cause(ctx), ErrNoInstance) // the caller left before there was an answer
 }
 
 // ask asks the registry for one service and takes its answer.
@@ -201,7 +216,12 @@ func (c *Cache) push(service string, all []Instance) {
 // take requires that s.mu is held. It sorts answers from failures: only the
 // former replace a good answer.
 func (c *Cache) take(s *cached, all []Instance, err error) {
+	all, bad := completed(s.service, all)
 	switch {
+	case bad != nil:
+		c.fail(s, errors.Join(err, bad))
+		c.replace(s, all, s.failed)
+		s.good = true
 	case err == nil, errors.Is(err, ErrUnknownService):
 		c.recovered(s)
 		c.replace(s, all, err)
@@ -213,6 +233,23 @@ func (c *Cache) take(s *cached, all []Instance, err error) {
 		c.fail(s, err)
 		c.replace(s, all, err)
 	}
+}
+
+// completed returns the instances that are fit for use, and what is wrong with
+// the others.
+func completed(service string, all []Instance) (fit []Instance, err error) {
+	fit = make([]Instance, 0, len(all))
+	var errs []error
+	for _, i := range all {
+		i.Service = cmp.Or(i.Service, service)
+		i, err := i.Complete()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("registry answered with instance %q: %w", clip(i.ID), err))
+			continue
+		}
+		fit = append(fit, i)
+	}
+	return fit, errors.Join(errs...)
 }
 
 // fail requires that s.mu is held.
@@ -261,7 +298,7 @@ func (c *Cache) replace(s *cached, all []Instance, err error) {
 	if old != nil {
 		before = old.all
 	}
-	next, changed := c.endpoints(before, all, s.good)
+	next, changed := c.endpoints(before, all)
 	s.answer.Store(&answer{all: next, err: s.emptiness(next, err), degraded: s.degraded()})
 	if changed && c.OnChange != nil {
 		c.OnChange(s.service, next)
@@ -281,7 +318,7 @@ func (s *cached) emptiness(all []*Endpoint, err error) error {
 
 // endpoints returns the endpoints of all, those of before where ID and URL
 // are the same, and before itself if nothing changed.
-func (c *Cache) endpoints(before []*Endpoint, all []Instance, warm bool) (next []*Endpoint, changed bool) {
+func (c *Cache) endpoints(before []*Endpoint, all []Instance) (next []*Endpoint, changed bool) {
 	known := make(map[string]*Endpoint, len(before))
 	for _, e := range before {
 		known[e.ID] = e
@@ -289,7 +326,7 @@ func (c *Cache) endpoints(before []*Endpoint, all []Instance, warm bool) (next [
 	changed = len(all) != len(before)
 	next = make([]*Endpoint, len(all))
 	for n, i := range all {
-		next[n] = c.endpoint(known[i.ID], i, warm)
+		next[n] = c.endpoint(known[i.ID], i, len(before) > 0)
 		changed = changed || next[n] != before[n]
 	}
 	if !changed {
@@ -324,15 +361,15 @@ func (c *Cache) Run(ctx context.Context) error {
 		return errors.New("discovery: cache runs already")
 	}
 	defer c.running.Store(false)
-	watcher, watched := c.Registry.(Watcher)
 	every := cmp.Or(c.Every, DefaultEvery)
+	watcher, watched := c.Registry.(Watcher)
+	if !watched {
+		return c.refresh(ctx, every, 1)
+	}
 	var work sync.WaitGroup
 	defer work.Wait()
-	if watched {
-		work.Go(func() { c.watch(ctx, watcher, every) })
-		every *= resyncs
-	}
-	return c.refresh(ctx, every)
+	work.Go(func() { c.watch(ctx, watcher, every) })
+	return c.refresh(ctx, every, resyncs)
 }
 
 // watch watches, again and again, until ctx ends. Between two watches it asks,
@@ -343,7 +380,7 @@ func (c *Cache) watch(ctx context.Context, w Watcher, every time.Duration) {
 		if ctx.Err() != nil {
 			return
 		}
-		c.askAll(ctx)
+		c.askAll(ctx, false)
 		if c.OnError != nil {
 			c.OnError("", fmt.Errorf("discovery: watch ended, will watch again in %s: %w", every, cmp.Or(err, errWatchEnded)))
 		}
@@ -353,12 +390,13 @@ func (c *Cache) watch(ctx context.Context, w Watcher, every time.Duration) {
 
 var errWatchEnded = errors.New("discovery: watcher returned without an error")
 
-// refresh asks for everything now and each every.
-func (c *Cache) refresh(ctx context.Context, every time.Duration) error {
+// refresh asks each every: for all services in one round of so many, in the
+// others for those that fail.
+func (c *Cache) refresh(ctx context.Context, every time.Duration, rounds int) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
-		c.askAll(ctx)
+	for round := 0; ; round++ {
+		c.askAll(ctx, round%rounds != 0)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -369,17 +407,26 @@ func (c *Cache) refresh(ctx context.Context, every time.Duration) error {
 
 // askAll asks for every kept service, a few at a time, so that one slow
 // answer does not hold up all the others.
-func (c *Cache) askAll(ctx context.Context) {
+func (c *Cache) askAll(ctx context.Context, onlyFailing bool) {
 	var work sync.WaitGroup
+	defer work.Wait()
 	room := make(chan struct{}, 8)
 	for _, s := range c.table() {
+		if onlyFailing && !s.failing() {
+			continue
+		}
 		room <- struct{}{}
 		work.Go(func() {
 			defer func() { <-room }()
 			c.ask(ctx, s)
 		})
 	}
-	work.Wait()
+}
+
+// failing reports whether the last question was not answered.
+func (s *cached) failing() bool {
+	a := s.answer.Load()
+	return a == nil || a.degraded != nil
 }
 
 func sleep(ctx context.Context, d time.Duration) {
