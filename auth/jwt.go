@@ -87,6 +87,9 @@ func (j *JWT) checkKeys() error {
 	if j.Keys == nil {
 		return errors.New("auth: JWT.Keys is nil; give HMAC(secret), Static(keys) or a *JWKS")
 	}
+	if keys, ok := j.Keys.(interface{ Validate() error }); ok {
+		return keys.Validate()
+	}
 	return nil
 }
 

@@ -67,6 +67,14 @@ func (s secrets) Find(_ context.Context, alg, _ string) ([]any, error) {
 
 func (s secrets) Generation() uint64 { return 0 }
 
+// Validate is for JWT.Validate: a forgotten secret is to be heard of at start, not at the first token.
+func (s secrets) Validate() error {
+	if len(s) == 0 {
+		return errors.New("auth: HMAC has no secret; give one of 32 random bytes or more")
+	}
+	return nil
+}
+
 // String keeps the secrets out of logs.
 func (s secrets) String() string { return fmt.Sprintf("HMAC(%d secrets)", len(s)) }
 
@@ -263,6 +271,18 @@ func (r *Rotating) Set(keys Keys) {
 			return
 		}
 	}
+}
+
+// Validate tells what is wrong with the current keys, as far as they can tell.
+func (r *Rotating) Validate() error {
+	now := r.current.Load()
+	if now == nil {
+		return nil
+	}
+	if keys, ok := now.keys.(interface{ Validate() error }); ok {
+		return keys.Validate()
+	}
+	return nil
 }
 
 // Find asks the current keys.

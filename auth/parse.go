@@ -41,8 +41,8 @@ func abbreviate(s string) string {
 //	       | "(" policy ")"
 //
 // A name is a word of letters, digits and - _ . : / @ *, or a Go string in double quotes. Spaces count for nothing.
-// ParsePolicy(p.String()) is p again, for every policy of this package without a [PolicyFunc] in it. The error is a
-// [*PolicyError].
+// ParsePolicy(p.String()) is p again, for every policy of this package without a [PolicyFunc] in it. Texts above 4096
+// bytes and parentheses more than 32 deep are refused. The error is a [*PolicyError].
 func ParsePolicy(s string) (Policy, error) {
 	if len(s) > maxPolicyLength {
 		return nil, &PolicyError{s, maxPolicyLength, fmt.Sprintf("longer than %d bytes", maxPolicyLength)}
@@ -52,7 +52,7 @@ func ParsePolicy(s string) (Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.peek() != 0 {
+	if p.peek(); p.at < len(s) {
 		return nil, p.wrong(`expected "&", "|" or the end`)
 	}
 	return policy, nil
@@ -213,8 +213,7 @@ func (p *parser) take(c byte) bool {
 	return true
 }
 
-// peek skips spaces and returns what comes next, or 0 at the end. A NUL in the text is not the end: it never gets
-// past here, for it is no word, no quote and no operator.
+// peek skips spaces and returns what comes next, or 0 at the end.
 func (p *parser) peek() byte {
 	for p.at < len(p.text) && strings.IndexByte(" \t\r\n", p.text[p.at]) >= 0 {
 		p.at++

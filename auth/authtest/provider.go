@@ -153,12 +153,13 @@ func (p *Provider) Secret() []byte {
 }
 
 // Keys returns what verifies this provider's tokens: secrets that follow Rotate and Retire at once, or an [auth.JWKS]
-// that fetches the public keys by this provider's Client.
+// that fetches the public keys by this provider's Client, with no Cooldown to speak of: a token that names a new key is
+// accepted at once.
 func (p *Provider) Keys() auth.Keys {
 	if p.rotating != nil {
 		return p.rotating
 	}
-	return &auth.JWKS{URL: JWKSURL, Client: p.Client()}
+	return &auth.JWKS{URL: JWKSURL, Client: p.Client(), Cooldown: time.Nanosecond}
 }
 
 // JWT returns an authenticator for this provider's tokens, to be changed before its first use.
