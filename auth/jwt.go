@@ -180,7 +180,7 @@ func (j *JWT) known(ctx context.Context, token string) (*verified, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ver.checkShape(token); err != nil {
+	if err := ver.checkLength(token); err != nil {
 		return nil, err
 	}
 	now := time.Now()

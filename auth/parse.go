@@ -198,7 +198,7 @@ func (p *parser) quoted() (string, error) {
 
 func (p *parser) word() string {
 	start := p.at
-	for p.at < len(p.text) && isWordByte(p.text[p.at]) {
+	for p.at < len(p.text) && wordBytes[p.text[p.at]] {
 		p.at++
 	}
 	return p.text[start:p.at]

@@ -240,15 +240,4 @@ func call(name string, args []string) string {
 	return fmt.Sprintf("%s(%s)", name, strings.Join(written, ","))
 }
 
-func isWord(s string) bool {
-	for i := range len(s) {
-		if !isWordByte(s[i]) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isWordByte(c byte) bool {
-	return isBase64URL(c) || strings.IndexByte(".:/@*", c) >= 0
-}
+func isWord(s string) bool { return s != "" && isAll(s, wordBytes) }
