@@ -26,8 +26,9 @@ const (
 // followed: a login page elsewhere says nothing about this service. At most 64 KiB of the body are read; one that breaks off within
 // them is a failure.
 //
-// A nil client means one of the check's own that keeps no connection, so that a probe always finds out whether a new one can be had,
-// and that uses no proxy. A client that is given is not changed; its Timeout, if any, applies beside the context's deadline.
+// A nil client, or one without a Transport, gets a transport of the check's own that keeps no connection, so that a probe always finds
+// out whether a new one can be had, and that uses no proxy. A client that is given is not changed; its Timeout, if any, applies beside
+// the context's deadline.
 // If rawURL is not an absolute http or https URL, the check always fails and says so.
 func HTTPCheck(client *http.Client, rawURL string, well ...int) Check {
 	target, err := parseTarget(rawURL)
@@ -101,9 +102,12 @@ func bare(err error) error {
 
 // prober is a copy of the given client, or one of our own, that follows no redirect.
 func prober(given *http.Client) *http.Client {
-	c := http.Client{Transport: probeTransport()}
+	var c http.Client
 	if given != nil {
 		c = *given
+	}
+	if c.Transport == nil {
+		c.Transport = probeTransport()
 	}
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &c
