@@ -45,6 +45,8 @@ type Option func(*draft)
 // Claims say.
 func Of(id auth.Identity) Option {
 	return func(d *draft) {
+		Refreshed()(d)
+		Without("player_id")(d)
 		maps.Copy(d.claims, id.Claims)
 		d.claims["sub"] = id.Subject
 		setText(d.claims, "player_id", id.Player)
@@ -65,7 +67,6 @@ func setText(claims map[string]any, name, value string) {
 func setRoles(claims map[string]any, id auth.Identity) {
 	switch len(id.Roles) {
 	case 0:
-		return
 	case 1:
 		claims["role"] = id.Roles[0]
 	default:
@@ -74,7 +75,9 @@ func setRoles(claims map[string]any, id auth.Identity) {
 	if id.Permissions != nil {
 		claims["permissions"] = id.Permissions
 	}
-	claims["mfa_verified"] = id.MFA
+	if id.MFA || len(id.Roles) > 0 {
+		claims["mfa_verified"] = id.MFA
+	}
 }
 
 // Subject sets sub, and player_id with it.
