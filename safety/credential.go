@@ -1,7 +1,5 @@
 package safety
 
-import "strings"
-
 // credentials are the names of members and form fields whose values are never
 // shown to an Inspector, unless a path names them. Compared in lower case,
 // without separators.
@@ -40,7 +38,3 @@ func isCredential(name []byte) bool {
 	}
 	return credentials[string(plain[:n])]
 }
-
-// IsCredential reports whether a JSON member or form field of this name holds a
-// credential by our list. Its value is not judged where every string is.
-func IsCredential(name string) bool { return isCredential([]byte(strings.TrimSpace(name))) }

@@ -146,11 +146,8 @@ func (w *walker) member(in *level) (level, bool) {
 }
 
 func (w *walker) below(in *level, key []byte) level {
-	if w.fields == nil {
+	if w.fields == nil || in.inside {
 		return level{inside: true, secret: in.secret || isCredential(key)}
-	}
-	if in.inside {
-		return level{inside: true}
 	}
 	mask, hit := w.fields.member(in.mask, w.depth-1, key)
 	return level{mask: mask, inside: hit}

@@ -1,0 +1,100 @@
+package safety
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+// maxIdleReads is how often a body may return nothing without an error.
+const maxIdleReads = 100
+
+// heldBody is a request body of which the beginning was read and is held. It
+// reads as the whole. After drop the held part is gone and reading fails, so
+// that a reader which outlives its request cannot see another one's.
+type heldBody struct {
+	source io.ReadCloser
+	passed atomic.Int64 // bytes that were read past what was held
+
+	mu   sync.Mutex // guards the fields below
+	hold hold
+	off  int
+	err  error // what ended the reading, nil while more may come
+	gone bool
+}
+
+// fill reads until the body's end or more than most bytes are held. It returns
+// why not all is held, and the error of a body that could not be read.
+func (b *heldBody) fill(most int, expected int64) (reason string, err error) {
+	if expected > 0 && expected < freeHold {
+		b.hold.reserve(int(expected) + 1)
+	}
+	idle := 0
+	for len(b.hold.data) <= most {
+		if !b.hold.reserve(1) {
+			return SkippedBudget, nil
+		}
+		room := b.hold.data[len(b.hold.data):min(cap(b.hold.data), most+1)]
+		n, err := b.source.Read(room)
+		b.hold.data = b.hold.data[:len(b.hold.data)+n]
+		if err != nil {
+			b.err = err
+			return "", notEOF(err)
+		}
+		if idle++; n > 0 {
+			idle = 0
+		}
+		if idle == maxIdleReads {
+			b.err = io.ErrNoProgress
+			return "", b.err
+		}
+	}
+	return SkippedTooLarge, nil
+}
+
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// Read reads the held part, then the source.
+func (b *heldBody) Read(p []byte) (int, error) {
+	n, err, more := b.readHeld(p)
+	if !more {
+		return n, err
+	}
+	n, err = b.source.Read(p)
+	b.passed.Add(int64(n))
+	return n, err
+}
+
+func (b *heldBody) readHeld(p []byte) (n int, err error, more bool) { //nolint:staticcheck // more says whether the two count
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.gone:
+		return 0, http.ErrBodyReadAfterClose, false
+	case b.off < len(b.hold.data):
+		n = copy(p, b.hold.data[b.off:])
+		b.off += n
+		return n, nil, false
+	case b.err != nil:
+		return 0, b.err, false
+	}
+	return 0, nil, true
+}
+
+// Close closes the source. What is held stays until drop.
+func (b *heldBody) Close() error { return b.source.Close() }
+
+// drop gives the held part back.
+func (b *heldBody) drop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gone = true
+	b.hold.release()
+}

@@ -1,0 +1,357 @@
+package safety
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/url"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultDeadline is how long an [Inspector] may take over one message, unless
+// [Guard.Deadline] says otherwise.
+const DefaultDeadline = 200 * time.Millisecond
+
+// ErrInspector says that a text could not be judged: the [Inspector] returned
+// an error, panicked, or did not answer in time. Errors of [Guard.Judge] wrap it.
+var ErrInspector = errors.New("safety: inspector failed")
+
+const (
+	// maxLeftBehind bounds how many inspections of an Inspector that is no
+	// Prompt may run at once, those included that nobody waits for any more.
+	maxLeftBehind = 1024
+	// maxPieces and maxJoined bound what is judged as one text besides.
+	maxPieces = 64
+	maxJoined = 16 << 10
+	// maxParts bounds the parts of a multipart body.
+	maxParts = 256
+)
+
+// inquiry is the judging of one message or reply.
+type inquiry struct {
+	guard       *Guard
+	content     Content // all but Text
+	contentType string
+	doc         []byte
+	fields      *paths
+	harm        func(Verdict) bool // which strings of a JSON document to note
+
+	verdict  Verdict
+	kind     kind
+	pieces   int
+	gravest  Severity // of a single piece
+	harmful  []span   // values of a JSON document that are harm by themselves
+	together bool     // only the pieces together are harm
+	recoded  bool     // doc came in another charset than UTF-8
+	partial  *atomic.Pointer[Verdict]
+}
+
+// span is the place of a value in a document.
+type span struct{ start, end int }
+
+// run judges the document. It never panics and never returns without a verdict.
+func (q *inquiry) run(ctx context.Context) {
+	if _, ok := q.guard.Inspector.(Prompt); ok {
+		s := scratches.Get().(*scratch)
+		q.read(ctx, s)
+		s.release()
+		return
+	}
+	q.runAside(ctx)
+}
+
+// runAside judges a copy of the document on a goroutine of its own and leaves
+// it behind when the time is up. What it had found until then stays found.
+func (q *inquiry) runAside(ctx context.Context) {
+	running := &q.guard.shared().inspections
+	if running.Add(1) > maxLeftBehind {
+		running.Add(-1)
+		q.skip(SkippedInspectorFailed)
+		return
+	}
+	// A person who closes the page has still said what they said.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.guard.deadline())
+	aside, done := *q, make(chan struct{})
+	aside.doc, aside.partial = bytes.Clone(q.doc), new(atomic.Pointer[Verdict])
+	partial := aside.partial
+	defer cancel()
+	go func() {
+		defer running.Add(-1)
+		aside.read(ctx, new(scratch))
+		close(done)
+	}()
+	select {
+	case <-done:
+		if aside.partial = nil; !aside.recoded {
+			aside.doc = q.doc
+		}
+		*q = aside
+	case <-ctx.Done():
+		q.timeUp(partial.Load())
+	}
+}
+
+// timeUp keeps what was found before the time was up.
+func (q *inquiry) timeUp(found *Verdict) {
+	if q.kind = classify(q.contentType, q.doc); q.kind == jsonText && !isValidJSON(q.doc) {
+		q.kind = plainText
+	}
+	if found != nil {
+		q.verdict = Highest(q.verdict, *found)
+	}
+	q.verdict.Skipped = SkippedInspectorFailed
+}
+
+// read takes the document apart and judges its texts.
+func (q *inquiry) read(ctx context.Context, s *scratch) {
+	text, reason := toUTF8(q.contentType, q.doc, s.plain)
+	if len(text) > 0 && &text[0] != &q.doc[0] {
+		s.plain = text
+		q.keepRecoded(text)
+	}
+	q.skip(reason)
+	s.joined = s.joined[:0]
+	switch q.kind = classify(q.contentType, text); q.kind {
+	case jsonText:
+		q.readJSON(ctx, s, text)
+	case form:
+		q.readForm(ctx, s, text)
+	case multipartForm:
+		q.readMultipart(ctx, s, q.doc)
+	case plainText:
+		q.piece(ctx, s, text)
+	case binaryData:
+		q.skip(SkippedBinary)
+	}
+	q.readJoined(ctx, s)
+}
+
+// keepRecoded goes on with a document in UTF-8 where its places are noted.
+func (q *inquiry) keepRecoded(text []byte) {
+	if q.harm != nil {
+		q.doc, q.recoded = bytes.Clone(text), true
+	}
+}
+
+// recodedType is the type of a JSON document that is no longer in the charset
+// it came in, "" if it still is.
+func (q *inquiry) recodedType() string {
+	if q.recoded {
+		return "application/json"
+	}
+	return ""
+}
+
+func isValidJSON(doc []byte) bool {
+	var w walker
+	w.reset(doc, nil)
+	for w.next() { //nolint:revive // only the end matters
+	}
+	return !w.broken
+}
+
+func (q *inquiry) skip(reason string) { q.verdict.Skipped = cmpOr(q.verdict.Skipped, reason) }
+
+func (q *inquiry) readJSON(ctx context.Context, s *scratch, doc []byte) {
+	w := &s.walker
+	w.reset(doc, q.fields)
+	for w.next() {
+		v := q.piece(ctx, s, w.text)
+		if q.harm != nil && q.harm(v) {
+			q.harmful = append(q.harmful, span{w.start, w.end})
+		}
+	}
+	if w.broken {
+		q.readBroken(ctx, s, doc)
+	}
+}
+
+// readBroken judges what only looked like JSON as a text. If it was said to be
+// JSON, then some reader may make more of it than we do, and that is noted.
+func (q *inquiry) readBroken(ctx context.Context, s *scratch, doc []byte) {
+	if isJSONType(mediaType(q.contentType)) || q.contentType == "" {
+		q.skip(SkippedMalformed)
+	}
+	q.kind, q.harmful = plainText, nil
+	loose := unescapeLoosely(s.walker.unescaped[:0], doc)
+	s.walker.unescaped = loose
+	q.piece(ctx, s, loose)
+}
+
+func (q *inquiry) readForm(ctx context.Context, s *scratch, doc []byte) {
+	for pair := range bytes.SplitSeq(doc, []byte("&")) {
+		rawName, rawValue, _ := bytes.Cut(pair, []byte("="))
+		name, value := q.unescape(rawName), q.unescape(rawValue)
+		if q.wants(name) {
+			q.piece(ctx, s, value)
+		}
+	}
+}
+
+// unescape reads a form's name or value; one with a broken escape stays as it is.
+func (q *inquiry) unescape(raw []byte) []byte {
+	if !bytes.ContainsAny(raw, "%+") {
+		return raw
+	}
+	text, err := url.QueryUnescape(string(raw))
+	if err != nil {
+		q.skip(SkippedMalformed)
+		return raw
+	}
+	return []byte(text)
+}
+
+// wants reports whether a form's value of this name is judged.
+func (q *inquiry) wants(name []byte) bool {
+	if q.fields == nil {
+		return !isCredential(name)
+	}
+	return q.fields.named(name)
+}
+
+func (q *inquiry) readMultipart(ctx context.Context, s *scratch, doc []byte) {
+	_, params, err := mime.ParseMediaType(q.contentType)
+	if err != nil || params["boundary"] == "" {
+		q.skip(SkippedMalformed)
+		q.piece(ctx, s, doc)
+		return
+	}
+	r := multipart.NewReader(bytes.NewReader(doc), params["boundary"])
+	for range maxParts {
+		part, err := r.NextPart()
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			break
+		}
+		q.readPart(ctx, s, part)
+	}
+	q.skip(SkippedMalformed)
+	q.piece(ctx, s, doc)
+}
+
+// readPart judges one part: by its name like a form's value, by its looks if it is a file.
+func (q *inquiry) readPart(ctx context.Context, s *scratch, part *multipart.Part) {
+	text, err := io.ReadAll(part)
+	if err != nil {
+		q.skip(SkippedMalformed)
+	}
+	isFile := part.FileName() != ""
+	switch {
+	case !isFile && !q.wants([]byte(part.FormName())):
+	case looksBinary(text):
+		q.skip(SkippedBinary)
+	case looksLikeJSON(text):
+		q.readJSONPart(ctx, s, text)
+	default:
+		q.piece(ctx, s, text)
+	}
+}
+
+func (q *inquiry) readJSONPart(ctx context.Context, s *scratch, text []byte) {
+	w := &s.walker
+	w.reset(text, nil)
+	for w.next() {
+		q.piece(ctx, s, w.text)
+	}
+	if w.broken {
+		q.piece(ctx, s, text)
+	}
+}
+
+// piece judges one text and remembers it for the whole.
+func (q *inquiry) piece(ctx context.Context, s *scratch, text []byte) Verdict {
+	if len(text) == 0 || machineMade(text) {
+		return Verdict{}
+	}
+	if q.pieces++; q.pieces <= maxPieces && len(s.joined)+len(text) < maxJoined {
+		s.joined = append(append(s.joined, text...), ' ')
+	}
+	v := q.judge(ctx, text)
+	q.gravest = max(q.gravest, v.Severity)
+	return v
+}
+
+// readJoined judges all texts of a message as one, in their order, so that a
+// sentence which was cut over several fields is found. It counts only if it
+// says more than the pieces did: two harmless fields side by side are no reason.
+func (q *inquiry) readJoined(ctx context.Context, s *scratch) {
+	if q.pieces < 2 || q.pieces > maxPieces || len(s.joined) == 0 {
+		return
+	}
+	before := q.verdict
+	v := q.judge(ctx, s.joined[:len(s.joined)-1])
+	if v.Severity <= q.gravest {
+		before.Skipped = cmpOr(before.Skipped, v.Skipped)
+		q.verdict = before
+		return
+	}
+	q.together = true
+}
+
+// judge asks the inspector about one text and adds its answer.
+func (q *inquiry) judge(ctx context.Context, text []byte) Verdict {
+	c := q.content
+	c.Text = text
+	v, err := q.guard.ask(ctx, c)
+	if err != nil {
+		v.Skipped = cmpOr(v.Skipped, SkippedInspectorFailed)
+	}
+	q.verdict = Highest(q.verdict, v)
+	if q.partial != nil {
+		known := q.verdict
+		q.partial.Store(&known)
+	}
+	return v
+}
+
+// ask asks the inspector and survives it.
+func (g *Guard) ask(ctx context.Context, c Content) (v Verdict, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v, err = Verdict{}, fmt.Errorf("%w: %s", ErrInspector, panicked(p))
+		}
+	}()
+	if v, err = g.Inspector.Inspect(ctx, c); err != nil {
+		err = fmt.Errorf("%w: %w", ErrInspector, err)
+	}
+	return v, err
+}
+
+// panicked describes a panic without its text, which might quote a message.
+func panicked(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return "panic: " + err.Error()
+	}
+	return fmt.Sprintf("panic of type %T", p)
+}
+
+// machineMade reports whether a text is an identifier or a time rather than
+// anything said: at least eight characters, half of them digits, and no letter
+// beyond those of hexadecimal numbers and of RFC 3339.
+func machineMade(text []byte) bool {
+	if len(text) < 8 || len(text) > 64 {
+		return false
+	}
+	digits := 0
+	for _, c := range text {
+		switch {
+		case c >= '0' && c <= '9':
+			digits++
+		case c >= 'a' && c <= 'f', c >= 'A' && c <= 'F', slices.Contains(machineMarks, c):
+		default:
+			return false
+		}
+	}
+	return digits*5 >= len(text)*2
+}
+
+var machineMarks = []byte("-:.+TZ")
