@@ -123,26 +123,7 @@ func (b *Weighted) Pick(_ *http.Request, all []*Endpoint) *Endpoint {
 		return leastInFlight(all)
 	}
 	point := float64(((b.turn.Add(1)-1)*goldenStep)>>11) / (1 << 53) * total
-	return atPoint(all, point)
-}
-
-// atPoint walks the weights to the endpoint that covers point.
-func atPoint(all []*Endpoint, point float64) *Endpoint {
-	var last *Endpoint
-	for _, e := range all {
-		share := usableShare(e)
-		if share == 0 {
-			continue
-		}
-		if last = e; point < share {
-			return e
-		}
-		point -= share
-	}
-	if last == nil { // every share has become zero meanwhile
-		return leastInFlight(all)
-	}
-	return last // rounding, or a share that shrank meanwhile
+	return cmp.Or(drawOther(all, nil, point), leastInFlight(all))
 }
 
 // usableShare is the weight of an endpoint that takes new work, else zero.
@@ -153,12 +134,13 @@ func usableShare(e *Endpoint) float64 {
 	return e.Share()
 }
 
-// LeastLoaded draws two endpoints at random and takes the one that is likely
-// to answer sooner: by calls in flight for its weight, and by how long its calls
-// take ([Endpoint.Latency]). Of two that differ little it takes either, of two
-// that differ much nearly always the better one: an instance ten times slower
-// gets one call in a hundred of those that it is drawn for, enough to notice
-// that it has recovered. Use [NewLeastLoaded] or a zero LeastLoaded.
+// LeastLoaded draws an endpoint at random, by weight, and a second one to
+// challenge it: the one that is likely to answer sooner gets the request, by
+// calls in flight for its weight and by how long its calls take
+// ([Endpoint.Latency]). The surer, the more they differ: of two instances, one
+// ten times slower gets one request in two hundred, enough to notice that it has
+// recovered; of two that are alike, each gets its weight's share. Use
+// [NewLeastLoaded] or a zero LeastLoaded.
 //
 // Taking the better of two, and not the best of all, keeps gateways that see
 // the same numbers from rushing to the same instance (Mitzenmacher, "The Power
@@ -170,53 +152,57 @@ func NewLeastLoaded() *LeastLoaded { return &LeastLoaded{} }
 
 // Pick implements [Balancer].
 func (*LeastLoaded) Pick(_ *http.Request, all []*Endpoint) *Endpoint {
-	switch len(all) {
-	case 0:
+	if len(all) < 2 {
+		return only(all)
+	}
+	total := 0.0
+	for _, e := range all {
+		total += usableShare(e)
+	}
+	first := drawOther(all, nil, rand.Float64()*total)
+	if first == nil {
+		return leastInFlight(all)
+	}
+	second := drawOther(all, first, rand.Float64()*(total-first.Share()))
+	if second != nil && rand.Float64() < advantage(second, first) {
+		return second
+	}
+	return first
+}
+
+// only returns the endpoint of a list that has one or none.
+func only(all []*Endpoint) *Endpoint {
+	if len(all) == 0 {
 		return nil
-	case 1:
-		return all[0]
 	}
-	a := drawUsable(all, nil)
-	b := drawUsable(all, a)
-	return likelier(a, b, rand.Float64())
+	return all[0]
 }
 
-// drawUsable returns a random endpoint that takes new work and is not other,
-// or nil if there is none. Drawing again keeps the choice even; the walk at the
-// end is for lists in which nearly all drain.
-func drawUsable(all []*Endpoint, other *Endpoint) *Endpoint {
-	start := 0
-	for range 8 {
-		start = rand.IntN(len(all))
-		if e := all[start]; e != other && !e.Draining {
+// drawOther walks the weights, without that of not, to the endpoint that
+// covers point. It returns nil if there is none that takes new work.
+func drawOther(all []*Endpoint, not *Endpoint, point float64) *Endpoint {
+	var last *Endpoint
+	for _, e := range all {
+		share := usableShare(e)
+		if share == 0 || e == not {
+			continue
+		}
+		if last = e; point < share {
 			return e
 		}
+		point -= share
 	}
-	for i := range all {
-		if e := all[(start+i)%len(all)]; e != other && !e.Draining {
-			return e
-		}
-	}
-	if other == nil {
-		return all[start]
-	}
-	return nil
+	return last // rounding, or a share that shrank meanwhile
 }
 
-// likelier returns a or b by their costs; toss decides, from 0 to 1.
-func likelier(a, b *Endpoint, toss float64) *Endpoint {
-	if b == nil {
-		return a
-	}
-	wa, wb := a.Share(), b.Share()
-	mean := (wa + wb) / 2
-	la, lb := expected(a, b)
-	ca := la * (1 + float64(a.InFlight())*mean/wa)
-	cb := lb * (1 + float64(b.InFlight())*mean/wb)
-	if toss*(wa*cb*cb+wb*ca*ca) < wa*cb*cb {
-		return a
-	}
-	return b
+// advantage is how likely e is to be taken in place of than: never if it costs
+// as much, nearly always if it costs far less.
+func advantage(e, than *Endpoint) float64 {
+	we, wt := e.Share(), than.Share()
+	mean := (we + wt) / 2
+	le, lt := expected(e, than)
+	ratio := le * (1 + float64(e.InFlight())*mean/we) / (lt * (1 + float64(than.InFlight())*mean/wt))
+	return 1 - ratio*ratio
 }
 
 // expected returns the latencies of both in seconds. Of one that is not known

@@ -53,13 +53,6 @@ func (b *Hash) Pick(r *http.Request, all []*Endpoint) *Endpoint {
 	return leastInFlight(all)
 }
 
-func only(all []*Endpoint) *Endpoint {
-	if len(all) == 0 {
-		return nil
-	}
-	return all[0]
-}
-
 func (b *Hash) key(r *http.Request) string {
 	if b.Key == nil {
 		return AddressKey(r)

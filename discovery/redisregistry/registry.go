@@ -224,6 +224,9 @@ func (r *Registry) readEntries(ctx context.Context) (map[string]string, int64, e
 		revision, entries = p.Get(ctx, revisionKey), p.HGetAll(ctx, servicesKey)
 		return nil
 	})
+	if err := entries.Err(); err != nil {
+		return nil, 0, err
+	}
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, 0, err
 	}

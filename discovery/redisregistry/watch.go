@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/theinterneti/tta-gateway/discovery"
 )
 
@@ -34,7 +36,15 @@ func (r *Registry) Watch(ctx context.Context, set func(string, []discovery.Insta
 			return ctx.Err()
 		case <-tick.C:
 		case <-notices.Channel():
+			drain(notices.Channel())
 		}
+	}
+}
+
+// drain drops notices that one look answers together.
+func drain(notices <-chan *redis.Message) {
+	for len(notices) > 0 {
+		<-notices
 	}
 }
 
