@@ -94,6 +94,7 @@ func (i *Instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	i.dress(w.Header())
+	unread := i.hold(w, r)
 	f, err := faultOf(r, i.name)
 	f.wait(r)
 	switch {
@@ -107,10 +108,10 @@ func (i *Instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, nil, refuse(f.status, "A fault that was asked for"))
 	case f.truncate:
 		h := &half{ResponseWriter: w}
-		i.serve(h, r)
+		i.serve(h, r, unread)
 		h.hangUp()
 	default:
-		i.serve(w, r)
+		i.serve(w, r, unread)
 	}
 }
 
@@ -159,8 +160,8 @@ func (i *Instance) dress(h http.Header) {
 }
 
 // serve is the service without its faults. The chat handshake goes past everything that stands before
-// the other routes, as it does at the real service.
-func (i *Instance) serve(w http.ResponseWriter, r *http.Request) {
+// the other routes, as it does at the real service. Unread says why the body is not there, nil when it is.
+func (i *Instance) serve(w http.ResponseWriter, r *http.Request, unread error) {
 	if r.URL.Path == "/ws/chat" {
 		i.chat(w, r)
 		return
@@ -170,7 +171,7 @@ func (i *Instance) serve(w http.ResponseWriter, r *http.Request) {
 		err = i.withinCalls(w.Header(), r)
 	}
 	if err == nil {
-		err = i.hold(w, r)
+		err = unread
 	}
 	if err != nil {
 		write(w, nil, err)
@@ -244,7 +245,8 @@ func (i *Instance) call(peer string, most int) (left int, reset time.Time) {
 	return left, now.Add(time.Minute)
 }
 
-// hold reads the body, up to the limit, before any lock is taken: a slow client keeps nobody waiting.
+// hold reads the body, up to the limit, before any lock is taken: a slow client keeps nobody waiting,
+// and from here on the request's context ends when its client goes.
 func (i *Instance) hold(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, i.world.options.MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {

@@ -48,16 +48,17 @@ func (t tale) copy() tale {
 func (t *tale) turn(session, said string, outside bool) line {
 	t.Turn++
 	words := wordsOf(said)
-	switch {
-	case outside || heavy(words):
+	if outside || heavy(words) {
 		return t.answer(pick(pauses, session, t.Turn), "pause")
+	}
+	if c, ok := t.way(words); ok {
+		return t.follow(session, c)
+	}
+	switch {
 	case anyOf(words, "breathe", "breath", "breathing", "respirar"):
 		return t.answer(pick(breaths, session, t.Turn), "grounding")
 	case anyOf(words, "look", "where", "again", "mirar"):
 		return t.tell(session)
-	}
-	if c, ok := t.way(words); ok {
-		return t.follow(session, c)
 	}
 	return t.answer(pick(echoes, session, t.Turn)+" "+t.ways(), "listening")
 }
