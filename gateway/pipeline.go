@@ -1,0 +1,411 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/theinterneti/tta-gateway/auth"
+	"github.com/theinterneti/tta-gateway/metrics"
+	"github.com/theinterneti/tta-gateway/ratelimit"
+	"github.com/theinterneti/tta-gateway/safety"
+)
+
+// The way of a request. Each stage is one method below, in the order in which
+// a request meets them; what a stage learns goes into the exchange.
+
+// ServeHTTP takes one request through the pipeline. It is safe for
+// simultaneous use.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := g.state.Load()
+	x := &exchange{Context: r.Context(), state: s, start: time.Now()}
+	x.w.ResponseWriter = w
+	s.name(x, r)
+	r = r.WithContext(x)
+	defer s.record(x, r)
+	s.rescue(x, r)
+}
+
+// name gives the exchange its id, its address, its route and its trace, so
+// that everything after it can speak of them.
+func (s *state) name(x *exchange, r *http.Request) {
+	x.client, x.viaProxy = s.proxies.clientAddr(r)
+	x.scheme = scheme(r, x.viaProxy)
+	x.id = requestID(r, x.viaProxy)
+	x.raw = rawPath(r)
+	x.match = s.table.lookup(r.Method, r.Host, x.raw)
+	if rt := x.match.route; rt != nil {
+		x.lane = rt.Lane
+		r.Pattern = rt.Pattern
+		for i, name := range rt.names {
+			r.SetPathValue(name, x.match.values[i])
+		}
+	}
+	s.tracing.begin(x, r)
+}
+
+// requestID takes a well-formed id from a trusted proxy and makes one for
+// everybody else.
+func requestID(r *http.Request, trusted bool) string {
+	if trusted {
+		if v := r.Header["X-Request-Id"]; len(v) == 1 && wellFormedID(v[0]) {
+			return v[0]
+		}
+	}
+	return newRequestID()
+}
+
+func wellFormedID(id string) bool {
+	if len(id) < 8 || len(id) > 128 {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return true
+}
+
+// rescue turns a panic into the 500 that it is, inside the record so that it
+// is counted. http.ErrAbortHandler passes: it means that the answer must break
+// off so that nobody takes half of it for the whole.
+func (s *state) rescue(x *exchange, r *http.Request) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if v == http.ErrAbortHandler {
+			panic(v)
+		}
+		s.logPanic(r, v)
+		if x.w.started() {
+			panic(http.ErrAbortHandler)
+		}
+		s.refuse(&x.w, r, problemInternal, errPanic)
+	}()
+	s.edge(x, r)
+}
+
+var errPanic = errors.New("a handler panicked")
+
+// edge is the same for every request, even a 404 or a preflight.
+func (s *state) edge(x *exchange, r *http.Request) {
+	w := &x.w
+	h := w.Header()
+	s.headers.apply(h, x.scheme)
+	h["X-Request-Id"] = []string{x.id}
+	if s.cors != nil {
+		if isPreflight(r) {
+			s.cors.HandlerFunc(w, r)
+			return
+		}
+		s.cors.HandlerFunc(w, r)
+	}
+	if p, err := s.malformed(x, r); p != nil {
+		s.refuse(w, r, p, err)
+		return
+	}
+	if !s.addressQuota(w, r, x) {
+		return
+	}
+	s.afterEdge.ServeHTTP(w, r)
+}
+
+// malformed refuses what must not be routed at all.
+func (s *state) malformed(x *exchange, r *http.Request) (*problem, error) {
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		x.w.Header()["Allow"] = []string{strings.Join(forwardedMethods, ", ")}
+		return problemMethod, nil
+	}
+	if err, lenient := checkPath(x.raw); err != nil && !(lenient && x.match.route != nil && x.match.route.RawPath) {
+		return problemPath, err
+	}
+	if len(s.trustedHosts) > 0 && !x.internal() && !s.trustedHosts.has(hostname(r.Host)) {
+		return problemHost, nil
+	}
+	if p := checkUpgrade(x, r); p != nil {
+		return p, nil
+	}
+	return nil, nil
+}
+
+func (x *exchange) internal() bool { return x.match.route != nil && x.match.route.internal }
+
+// checkUpgrade refuses every upgrade that its route did not opt into, and
+// every protocol but websocket: what is tunnelled is out of our hands.
+func checkUpgrade(x *exchange, r *http.Request) *problem {
+	if r.Header["Upgrade"] == nil {
+		return nil
+	}
+	rt := x.match.route
+	if rt == nil || x.internal() {
+		return nil // nothing will be forwarded
+	}
+	if !rt.Upgrade || !isHandshake(r) {
+		return problemUpgrade
+	}
+	return nil
+}
+
+// isHandshake reports a WebSocket opening handshake (RFC 6455 section 4.1).
+func isHandshake(r *http.Request) bool {
+	return r.ProtoMajor == 1 && r.Method == http.MethodGet &&
+		httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") &&
+		len(r.Header["Upgrade"]) == 1 && strings.EqualFold(strings.TrimSpace(r.Header["Upgrade"][0]), "websocket")
+}
+
+// addressQuota shields what is costly from floods, coarsely.
+func (s *state) addressQuota(w http.ResponseWriter, r *http.Request, x *exchange) bool {
+	if s.quotas.Address.N == 0 || x.internal() || !x.client.IsValid() {
+		return true
+	}
+	d, err := s.addresses.Take(r.Context(), ratelimit.Limit{Name: "address", Key: ratelimit.ByAddress(x.client), Rate: s.quotas.Address})
+	if err != nil || d.Allowed {
+		return true
+	}
+	setRetryAfter(w.Header(), d.RetryAfter)
+	s.metrics.RateLimited("address", x.endpoint())
+	s.refuse(w, r, problemAddress, nil)
+	return false
+}
+
+// dispatch hands a request to its route.
+func (s *state) dispatch(w http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r)
+	rt := x.match.route
+	switch {
+	case rt != nil:
+		rt.enter(w, r, x)
+	case len(x.match.allow) > 0:
+		w.Header()["Allow"] = []string{strings.Join(x.match.allow, ", ")}
+		s.refuse(w, r, problemMethod, nil)
+	case !isForwarded(r.Method):
+		s.refuse(w, r, problemMethodUnknown, nil)
+	default:
+		s.refuse(w, r, problemNotFound, nil)
+	}
+}
+
+func isForwarded(method string) bool {
+	for _, m := range forwardedMethods {
+		if m == method {
+			return true
+		}
+	}
+	return false
+}
+
+// route is a Route compiled: its settings closed over, its stages joined.
+type route struct {
+	Route
+	state       *state
+	pattern     pattern
+	names       []string // of the {name} segments
+	methods     []string
+	guard       *safety.Guard // nil where nothing is inspected
+	uninspected string        // why nothing is, for the count of what passed by
+	counts      routeCounts
+	allowed     http.Handler // what follows AfterAllow
+	last        http.Handler // what follows AfterAdmit
+	service     *service     // nil for a Handler
+	public      bool         // anyone may come: a bad credential is dropped, not refused
+}
+
+// enter begins the stages that belong to a route.
+func (rt *route) enter(w http.ResponseWriter, r *http.Request, x *exchange) {
+	if !rt.limitBody(w, r) || !rt.identify(w, r, x) || !rt.allow(w, r, x) {
+		return
+	}
+	rt.allowed.ServeHTTP(w, r)
+}
+
+// limitBody bounds what is read of the body, and refuses at once what says
+// itself that it is longer.
+func (rt *route) limitBody(w http.ResponseWriter, r *http.Request) bool {
+	if rt.MaxBody <= 0 || r.Body == nil || r.Body == http.NoBody {
+		return true
+	}
+	if r.ContentLength > rt.MaxBody {
+		w.Header()["Connection"] = []string{"close"} // the rest will not be read
+		rt.state.refuse(w, r, problemTooLarge, nil)
+		return false
+	}
+	r.Body = &clientBody{rc: http.MaxBytesReader(serverWriter(w), r.Body, rt.MaxBody)}
+	return true
+}
+
+// serverWriter finds the writer that net/http made, which alone can signal
+// that the connection must close after an oversized body.
+func serverWriter(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = u.Unwrap()
+	}
+}
+
+// clientBody remembers why a body could not be read: that is the caller's
+// fault, and no service's.
+type clientBody struct {
+	rc  io.ReadCloser
+	err error
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.rc.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+func (b *clientBody) Close() error { return b.rc.Close() }
+
+// identify learns who is asking. Nobody is an answer. A bad credential is
+// refused, except where the route lets anyone in: there it is dropped and not
+// forwarded, so that a browser with a dead token still reaches login and help.
+func (rt *route) identify(w http.ResponseWriter, r *http.Request, x *exchange) bool {
+	s := rt.state
+	if rt.Upgrade {
+		tokenFromQuery(r)
+	}
+	if s.authenticator == nil {
+		return true
+	}
+	id, err := s.authenticator.Authenticate(r)
+	if err == nil {
+		x.identity = id
+		s.countIdentity(x)
+		return true
+	}
+	s.metrics.Auth("identify", authStatus(err))
+	s.metrics.TokenVerified(metrics.VerifyFailure)
+	if rt.public && !errors.Is(err, auth.ErrUnavailable) {
+		r.Header.Del("Authorization")
+		return true
+	}
+	return rt.denied(w, r, err)
+}
+
+// allow asks the route's policy: 401 if the caller is unknown, 403 if he is
+// known.
+func (rt *route) allow(w http.ResponseWriter, r *http.Request, x *exchange) bool {
+	if rt.public {
+		return true
+	}
+	err := rt.Allow.Check(r, x.identity)
+	if err == nil {
+		return true
+	}
+	rt.state.metrics.Auth("allow", authStatus(err))
+	return rt.denied(w, r, err)
+}
+
+func (rt *route) denied(w http.ResponseWriter, r *http.Request, err error) bool {
+	if c := auth.Challenge(rt.state.realm, err); c != "" {
+		w.Header()["Www-Authenticate"] = []string{c}
+	}
+	rt.state.refuse(w, r, authProblem(err), err)
+	return false
+}
+
+// protect is inspect, quota and admit in one piece: no middleware lies between
+// them, so that the order that protects a crisis cannot be broken.
+func (rt *route) protect(w http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r)
+	if rt.internal {
+		rt.last.ServeHTTP(w, r)
+		return
+	}
+	decision, within := rt.askQuota(r, x)
+	if !rt.inspect(w, r, x, within) {
+		return
+	}
+	rt.raise(r, x)
+	if !within && x.lane < ratelimit.Crisis {
+		rt.overQuota(w, r, decision)
+		return
+	}
+	if !within {
+		x.state.metrics.Crisis(x.level.String(), "quota_bypassed")
+	}
+	rt.state.showQuota(w.Header(), decision)
+	rt.admit(w, r, x)
+}
+
+// inspect judges the message. A caller over quota has the beginning of his
+// message looked at, a bounded number of times, so that a crisis is heard.
+func (rt *route) inspect(w http.ResponseWriter, r *http.Request, x *exchange, within bool) bool {
+	if rt.state.guard == nil {
+		return true
+	}
+	x.level = rt.state.guard.Level(r)
+	if rt.guard == nil {
+		return true
+	}
+	if rt.Upgrade && isHandshake(r) {
+		return true // its messages are judged, one by one
+	}
+	max := int64(0)
+	if !within {
+		if !rt.mayPeek(r, x) {
+			rt.skipped(r, "over quota")
+			return true
+		}
+		max = overQuotaPeek
+	}
+	p, err := rt.guard.Open(r, max)
+	if err != nil {
+		rt.state.refuse(w, r, bodyProblem(err), err)
+		return false
+	}
+	x.passage = p
+	x.verdict, x.level = p.Verdict(), p.Level()
+	return true
+}
+
+// overQuotaPeek is how much of an over-quota message is looked at.
+const overQuotaPeek = 16 << 10
+
+// admit waits for room, by lane, and hands on.
+func (rt *route) admit(w http.ResponseWriter, r *http.Request, x *exchange) {
+	s := rt.state
+	if rt.Upgrade && isHandshake(r) { // live sockets are counted by themselves
+		rt.last.ServeHTTP(w, r)
+		return
+	}
+	if s.admission != nil {
+		ctx, cancel := rt.overallDeadline(x)
+		err := s.admission.Acquire(ctx, x.lane)
+		cancel()
+		if err != nil {
+			setRetryAfter(w.Header(), time.Second)
+			s.refuse(w, r, problemOverloaded, err)
+			return
+		}
+		defer s.admission.Release(x.lane)
+	}
+	if x.passage == nil {
+		rt.last.ServeHTTP(w, r)
+		return
+	}
+	defer x.passage.Close()
+	rt.last.ServeHTTP(x.passage.Writer(w), r)
+}
+
+func (rt *route) overallDeadline(x *exchange) (context.Context, context.CancelFunc) {
+	if rt.Timeouts.Overall <= 0 {
+		return x, func() {}
+	}
+	return context.WithDeadline(x, x.start.Add(rt.Timeouts.Overall))
+}
