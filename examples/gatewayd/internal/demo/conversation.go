@@ -115,7 +115,7 @@ func setGoals(_ *World, r *http.Request, s *session) (any, error) {
 		return nil, invalid(unfit("goals", "At most 20 goals"))
 	}
 	s.Goals = append([]string{}, in.Goals...)
-	return map[string]any{"session_id": s.ID, "session_goals": in.Goals}, nil
+	return map[string]any{"session_id": s.ID, "session_goals": append([]string{}, s.Goals...)}, nil
 }
 
 func conversationsOfPlayer(i *Instance, _ *http.Request, who caller) (any, error) {

@@ -77,8 +77,7 @@ type half struct {
 
 func (h *half) WriteHeader(status int)      { h.status = status }
 func (h *half) Write(p []byte) (int, error) { return h.body.Write(p) }
-func (h *half) Flush()                      {}
-func (h *half) Unwrap() http.ResponseWriter { return nil }
+func (h *half) Flush()                      {} // nothing goes out before the end
 
 // hangUp sends the honest length and half the bytes, and then breaks the connection.
 func (h *half) hangUp() {

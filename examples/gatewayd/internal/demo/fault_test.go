@@ -51,6 +51,22 @@ func TestFaultsAreShownWhenAskedFor(t *testing.T) {
 	})
 }
 
+func TestAStreamCanBeCutShort(t *testing.T) {
+	w := newWorld()
+	story, token := w.Story("story-a"), w.AccessToken(account(t, w, "player"))
+	ask(t, story, "POST", "/api/v1/conversation/send", token, `{"session_id":"evening-1","message":"look"}`)
+	request, err := http.NewRequest("GET", "http://demo/api/v1/conversation/evening-1/stream?demo_fail=truncate", nil)
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+token)
+	reply, err := serve(t, story).Do(request)
+	require.NoError(t, err)
+	defer reply.Body.Close()
+	said, err := io.ReadAll(reply.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	assert.Contains(t, string(said), "event: piece")
+	assert.NotContains(t, string(said), "event: done")
+}
+
 func TestFaultsAlsoComeByHeader(t *testing.T) {
 	story := newWorld().Story("story-a")
 	a := ask(t, story, "GET", "/health", "", "", "X-Demo-Fail", "500")

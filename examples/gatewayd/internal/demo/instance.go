@@ -208,11 +208,7 @@ func (i *Instance) withinCalls(h http.Header, r *http.Request) error {
 	if most <= 0 {
 		return nil
 	}
-	peer, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		peer = r.RemoteAddr
-	}
-	left, reset := i.call(peer, most)
+	left, reset := i.call(peerOf(r), most)
 	if left < 0 {
 		return &refusal{
 			status: http.StatusTooManyRequests,
@@ -224,6 +220,19 @@ func (i *Instance) withinCalls(h http.Header, r *http.Request) error {
 	h.Set("X-RateLimit-Remaining", strconv.Itoa(left))
 	h.Set("X-RateLimit-Reset", strconv.FormatInt(reset.Unix(), 10))
 	return nil
+}
+
+// peerOf is who is at the other end, and what a proxy on this machine says of its own other end.
+func peerOf(r *http.Request) string {
+	hops := strings.Split(r.Header.Get("X-Forwarded-For"), ",")
+	if last := strings.TrimSpace(hops[len(hops)-1]); last != "" && loopback(r.RemoteAddr) {
+		return last
+	}
+	peer, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return peer
 }
 
 // call notes one more call of the peer and says how many are left; -1 means that this one was too many.

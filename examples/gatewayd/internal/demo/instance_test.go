@@ -3,6 +3,7 @@ package demo_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -174,4 +175,70 @@ func TestManyPlayersAtOnce(t *testing.T) {
 	}
 	players.Wait()
 	assert.EqualValues(t, 20, ask(t, a, "GET", "/api/v1/sessions/", token, "").at("count"), "and the store is bounded")
+}
+
+func TestAProxyOnThisMachineIsBelieved(t *testing.T) {
+	story := demo.New(secret, demo.Options{Calls: 1}).Story("a")
+	asks := func(peer, forwarded string) int {
+		r := httptest.NewRequest("GET", "/health", nil)
+		r.RemoteAddr = peer
+		r.Header.Set("X-Forwarded-For", forwarded)
+		w := httptest.NewRecorder()
+		story.ServeHTTP(w, r)
+		return w.Code
+	}
+	assert.Equal(t, http.StatusOK, asks("127.0.0.1:1", "198.51.100.1, 192.0.2.1"))
+	assert.Equal(t, http.StatusOK, asks("127.0.0.1:2", "192.0.2.2"))
+	assert.Equal(t, http.StatusTooManyRequests, asks("127.0.0.1:3", "192.0.2.1"))
+	assert.Equal(t, http.StatusOK, asks("203.0.113.9:1", "192.0.2.3"))
+	assert.Equal(t, http.StatusTooManyRequests, asks("203.0.113.9:2", "192.0.2.4"), "others may claim what they like")
+}
+
+func TestEveryRouteOfTheFrontEndAnswers(t *testing.T) {
+	w := newWorld()
+	story, who := w.Story("a"), account(t, w, "admin")
+	token := w.AccessToken(who)
+	ask(t, story, "POST", "/api/v1/conversation/send", token, `{"session_id":"evening-1","message":"hello"}`)
+	own := "/api/v1/players/" + who.ID
+	for _, tt := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"GET", "/api/v1/auth/me", "", 200},
+		{"POST", "/api/v1/auth/verify-token", "", 200},
+		{"POST", "/api/v1/auth/mfa/verify", "{}", 400},
+		{"GET", "/api/v1/openrouter/auth/user-info", "", 401},
+		{"POST", "/api/v1/openrouter/auth/logout", "", 200},
+		{"PATCH", own + "/privacy-settings", `{"data_collection_consent":true}`, 200},
+		{"PUT", own + "/settings/therapeutic", `{}`, 200},
+		{"PUT", own + "/settings/notifications", `{}`, 200},
+		{"PUT", "/api/v1/sessions/evening-1", `{"therapeutic_settings":{"intensity_level":"low"}}`, 200},
+		{"GET", "/api/v1/conversation/evening-1/analytics", "", 200},
+		{"GET", "/api/v1/conversation/statistics", "", 200},
+		{"GET", "/api/v1/conversation/health", "", 200},
+		{"GET", "/api/v1/health/startup", "", 200},
+		{"GET", "/api/v1/health/unknown", "", 404},
+		{"HEAD", "/api/v1/worlds/", "", 200},
+		{"PUT", own, `nonsense`, 422},
+		{"PUT", own + "/settings/privacy", `nonsense`, 422},
+		{"POST", "/api/v1/conversation/evening-1/goals", `{"goals":"one"}`, 422},
+		{"POST", "/api/v1/gameplay/message", `nonsense`, 422},
+		{"POST", "/api/v1/gameplay/sessions", `nonsense`, 422},
+		{"POST", "/api/v1/worlds/world-library/customize", `nonsense`, 422},
+		{"POST", "/api/v1/sessions/", `{}`, 422},
+	} {
+		a := ask(t, story, tt.method, tt.path, token, tt.body)
+		assert.Equal(t, tt.status, a.status, "%s %s: %s", tt.method, tt.path, a.raw)
+	}
+}
+
+func TestTheSchemeOfARedirectIsThatOfTheClient(t *testing.T) {
+	w := newWorld()
+	r := httptest.NewRequest("GET", "http://tta.example/api/v1/worlds", nil)
+	r.RemoteAddr = "127.0.0.1:1"
+	r.Header.Set("X-Forwarded-Proto", "https")
+	r.Header.Set("Authorization", "Bearer "+w.AccessToken(account(t, w, "player")))
+	recorder := httptest.NewRecorder()
+	w.Story("a").ServeHTTP(recorder, r)
+	assert.Equal(t, "https://tta.example/api/v1/worlds/", recorder.Header().Get("Location"))
 }

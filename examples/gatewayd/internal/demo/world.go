@@ -20,7 +20,8 @@ type Options struct {
 	// MaxBody is the largest request body or chat message in bytes. 0 means 64 KiB.
 	MaxBody int64
 	// Calls is the most requests per minute that an instance takes from one network peer, as the real
-	// service does (100): behind a gateway all players together are one peer. 0 means no limit.
+	// service does (100): behind a gateway all players together are one peer, unless the gateway is on
+	// the same machine and names them in X-Forwarded-For. 0 means no limit.
 	Calls int
 	// Pace is the pause between the pieces of a streamed scene. 0 means none.
 	Pace time.Duration
