@@ -64,7 +64,8 @@ type JWKS struct {
 	Cooldown time.Duration
 	// Timeout of a fetch. 0: 5 seconds.
 	Timeout time.Duration
-	// OnError learns why a fetch failed. It is called on the fetch's goroutine and must not block. Nil: nobody does.
+	// OnError learns why a fetch failed. It is called on the fetch's goroutine, must be safe for simultaneous use, and
+	// must not block. Nil: nobody does.
 	OnError func(error)
 
 	current atomic.Pointer[keySet]

@@ -2,6 +2,8 @@ package auth_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -271,6 +273,11 @@ func TestKeysThatDoNotFitTheAlgorithm(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrInvalidToken)
 	_, err = verify(t, j, authtest.NewHMACProvider(secret).Token())
 	require.NoError(t, err)
+
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	require.NoError(t, err)
+	_, err = verify(t, &auth.JWT{Keys: careless{&weak.PublicKey}}, authtest.NewRSAProvider().Token(authtest.SignedWith("RS256", weak)))
+	require.ErrorIs(t, err, auth.ErrInvalidToken, "a good signature by a weak key")
 }
 
 type careless struct{ key any }

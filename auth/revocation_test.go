@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -146,6 +147,41 @@ func TestMemoryRevocationsAreBounded(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, got, id)
 	}
+}
+
+// However entries come, are extended and make room, the list holds what a plain search for the earliest end would.
+func TestMemoryRevocationsAgreeWithAPlainList(t *testing.T) {
+	const room = 20
+	ctx, now := context.Background(), time.Now()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	list, plain := &auth.MemoryRevocations{MaxEntries: room}, map[string]time.Time{}
+	for range 5000 {
+		id := fmt.Sprint(rnd.IntN(60))
+		until := now.Add(time.Hour + time.Duration(rnd.Int64N(int64(time.Hour)))) // hardly ever the same twice
+		require.NoError(t, list.Revoke(ctx, id, until))
+		if old, ok := plain[id]; !ok && len(plain) == room {
+			delete(plain, earliest(plain))
+			plain[id] = until
+		} else if !ok || until.After(old) {
+			plain[id] = until
+		}
+	}
+	for i := range 60 {
+		id := fmt.Sprint(i)
+		got, err := list.Revoked(ctx, id)
+		require.NoError(t, err)
+		_, want := plain[id]
+		assert.Equal(t, want, got, id)
+	}
+}
+
+func earliest(plain map[string]time.Time) (first string) {
+	for id, until := range plain {
+		if first == "" || until.Before(plain[first]) {
+			first = id
+		}
+	}
+	return first
 }
 
 func TestIDsTellNothing(t *testing.T) {
