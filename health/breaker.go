@@ -84,15 +84,32 @@ type Breaker struct {
 	// OnChange, if set, is told of every change of state, one at a time and in order, on the goroutine whose call brought it about.
 	OnChange func(from, to State)
 
+	face atomic.Uint64 // a face: written under mu, read without it
+
 	mu    sync.Mutex // guards the fields below
 	phase phase      // nil = closed, never used
-	turn  uint64     // counts changes of state; a ticket of another turn counts no more
 	since time.Time
 	news  changes[turned]
-
-	calm atomic.Bool // closed and not ramping: the answer to Available without the lock
-	face atomic.Int32
 }
+
+// face is what of a Breaker is seen without its lock, in one word so that its parts belong together.
+//
+//	turn, 61 bits: counts changes of phase; a ticket of another turn counts no more
+//	state, 2 bits
+//	calm, 1 bit: every call is let in, and entering is not counted
+type face uint64
+
+func newFace(turn uint64, p phase) face {
+	f := face(turn<<3 | uint64(p.state())<<1)
+	if p.calm() {
+		f |= 1
+	}
+	return f
+}
+
+func (f face) turn() uint64 { return uint64(f >> 3) }
+func (f face) state() State { return State(f >> 1 & 3) }
+func (f face) calm() bool   { return f&1 == 1 }
 
 type turned struct{ from, to State }
 
@@ -110,8 +127,10 @@ func (b *Breaker) Acquire(force bool) (Ticket, error) {
 	if b == nil {
 		return Ticket{}, nil
 	}
-	now := time.Now()
-	ticket, ok, changed := b.enter(now, force)
+	if f := b.look(); f.calm() {
+		return b.ticket(f), nil
+	}
+	ticket, ok, changed := b.enter(time.Now(), force)
 	if changed {
 		b.tell()
 	}
@@ -162,7 +181,7 @@ func (b *Breaker) State() State {
 	if b == nil {
 		return Closed
 	}
-	return State(b.face.Load())
+	return b.look().state()
 }
 
 // Since is when the present state began; zero if it never changed.
@@ -176,9 +195,9 @@ func (b *Breaker) Since() time.Time {
 }
 
 // Available says whether Acquire(false) would let a call in now, without asking for it: what a balancer wants to know of each of its
-// candidates. In the steady closed state it takes no lock.
+// candidates. In the steady closed state neither of them takes a lock.
 func (b *Breaker) Available() bool {
-	if b == nil || b.State() == Closed && b.calm.Load() {
+	if b == nil || b.look().calm() {
 		return true
 	}
 	now := time.Now()
@@ -213,19 +232,30 @@ func (b *Breaker) Reset() {
 	b.tell()
 }
 
+func (b *Breaker) look() face { return face(b.face.Load()) }
+
+// ticket is one for a call let in while the breaker looked so. The time is taken only where it will be asked for.
+func (b *Breaker) ticket(f face) Ticket {
+	t := Ticket{b: b, turn: f.turn()}
+	if b.SlowCall > 0 {
+		t.began = time.Now()
+	}
+	return t
+}
+
 func (b *Breaker) enter(now time.Time, force bool) (t Ticket, ok, changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.prepare()
-	before := b.turn
 	if b.phase.due(now) {
 		b.become(now, &halfOpen{of: b})
+		changed = true
 	}
 	if !force && !b.phase.room(now) {
-		return Ticket{}, false, b.turn != before
+		return Ticket{}, false, changed
 	}
 	b.phase.enter(now)
-	return Ticket{b, b.turn, now}, true, b.turn != before
+	return b.ticket(b.look()), true, changed
 }
 
 func (b *Breaker) leave(t Ticket, how outcome) {
@@ -241,7 +271,7 @@ func (b *Breaker) leave(t Ticket, how outcome) {
 func (b *Breaker) end(now time.Time, turn uint64, how outcome) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if turn != b.turn {
+	if turn != b.look().turn() {
 		return false
 	}
 	next := b.phase.leave(now, how)
@@ -254,17 +284,19 @@ func (b *Breaker) end(now time.Time, turn uint64, how outcome) (changed bool) {
 
 func (b *Breaker) prepare() {
 	if b.phase == nil {
-		b.phase = newClosed(b, time.Now(), false)
-		b.calm.Store(true)
+		b.show(0, newClosed(b, time.Now(), false))
 	}
+}
+
+// show is the one place where the phase changes, or its face.
+func (b *Breaker) show(turn uint64, p phase) {
+	b.phase = p
+	b.face.Store(uint64(newFace(turn, p)))
 }
 
 func (b *Breaker) become(now time.Time, next phase) {
 	from, to := b.phase.state(), next.state()
-	b.phase = next
-	b.turn++
-	b.face.Store(int32(to))
-	b.calm.Store(next.calm())
+	b.show(b.look().turn()+1, next)
 	if from == to {
 		return
 	}

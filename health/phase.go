@@ -51,7 +51,7 @@ func (c *closed) room(now time.Time) bool {
 		return c.ramp.inside < c.ramp.limit
 	}
 	c.ramp = nil
-	c.of.calm.Store(true)
+	c.of.show(c.of.look().turn(), c)
 	return true
 }
 

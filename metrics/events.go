@@ -24,7 +24,7 @@ func (m *Metrics) connections(by int64) {
 	}
 	m.open.Add(by)
 	m.active.Add(float64(by))
-	m.ttaActive.WithLabelValues(m.service).Add(float64(by))
+	m.ttaOpen.Add(float64(by))
 }
 
 // WebSocketOpened counts a WebSocket on a route, in a lane. Each needs its WebSocketClosed; one that changes lanes is
@@ -73,9 +73,7 @@ func (m *Metrics) Message(route, direction string, n int) {
 	if m == nil {
 		return
 	}
-	route, direction = m.words.endpoint.take(route), m.words.direction.take(direction)
-	m.messages.WithLabelValues(route, direction).Inc()
-	m.messageBytes.WithLabelValues(route, direction).Add(float64(max(0, n)))
+	m.passed.get(way{route: route, direction: direction}, m.relayedOn).add(int64(n))
 }
 
 // ServiceHealth says whether a service is well.
@@ -226,9 +224,7 @@ func (m *Metrics) Inspected(route, direction, transport string, bytes int64) {
 	if m == nil {
 		return
 	}
-	route, direction, transport = m.words.endpoint.take(route), m.words.direction.take(direction), m.words.transport.take(transport)
-	m.inspectedMessages.WithLabelValues(route, direction, transport).Inc()
-	m.inspectedBytes.WithLabelValues(route, direction, transport).Add(float64(max(0, bytes)))
+	m.seen.get(way{route: route, direction: direction, transport: transport}, m.inspectedOn).add(bytes)
 }
 
 // Skipped counts one message or body of so many bytes that passed without inspection, and why.
@@ -236,10 +232,7 @@ func (m *Metrics) Skipped(route, direction, transport, reason string, bytes int6
 	if m == nil {
 		return
 	}
-	route, direction, transport = m.words.endpoint.take(route), m.words.direction.take(direction), m.words.transport.take(transport)
-	reason = m.words.reason.take(reason)
-	m.skippedMessages.WithLabelValues(route, direction, transport, reason).Inc()
-	m.skippedBytes.WithLabelValues(route, direction, transport, reason).Add(float64(max(0, bytes)))
+	m.unseen.get(way{route, direction, transport, reason}, m.skippedOn).add(bytes)
 }
 
 // SafetyEnabled says whether therapeutic safety is on.

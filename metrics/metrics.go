@@ -19,6 +19,10 @@ type Metrics struct {
 	born        time.Time
 
 	words     words
+	passed    cache[way, traffic] // relayed over WebSockets
+	seen      cache[way, traffic] // inspected
+	unseen    cache[way, traffic]
+	ttaOpen   prometheus.Gauge
 	open      atomic.Int64 // connections now
 	sessions  level
 	users     level
@@ -95,7 +99,7 @@ func assemble(reg prometheus.Registerer, p parts) (*Metrics, error) {
 // if nothing had happened.
 func (m *Metrics) begin() {
 	m.active.Add(0)
-	m.ttaActive.WithLabelValues(m.service).Add(0)
+	m.ttaOpen = m.ttaActive.WithLabelValues(m.service)
 	m.ttaDisconnections.WithLabelValues(m.service).Add(0)
 	for _, result := range []string{VerifySuccess, VerifyFailure, VerifyMissingPlayer} {
 		m.ttaVerifications.WithLabelValues(m.service, result).Add(0)

@@ -78,3 +78,31 @@ func label(s, ifEmpty string) string {
 	}
 	return strings.ToValidUTF8(s, "?")
 }
+
+// mostCached is how many combinations of labels a cache keeps; others work as well, only slower.
+const mostCached = 10_000
+
+// cache finds what belongs to a combination of labels, as the caller spelled them, in one step.
+type cache[K comparable, V any] struct {
+	mu    sync.RWMutex
+	known map[K]V
+}
+
+func (c *cache[K, V]) get(key K, find func(K) V) V {
+	c.mu.RLock()
+	v, ok := c.known[key]
+	c.mu.RUnlock()
+	if ok {
+		return v
+	}
+	v = find(key)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil {
+		c.known = make(map[K]V)
+	}
+	if len(c.known) < mostCached {
+		c.known[key] = v
+	}
+	return v
+}
