@@ -1,10 +1,10 @@
 // Package auth answers two questions about a request: who is asking, and may they.
 //
-//	          Authenticator               Policy
-//	request ───────────────► Identity ───────────► nil, or an error with a Status
-//	          JWT ◄─ Keys                Role(…) Owner(…) MFA
-//	           ├── cache of what it        All(…) Either(…)
-//	           └── Revocations verified
+//	            Authenticator                   Policy
+//	request ─────────────────────► Identity ──────────────► nil, or an error with a Status
+//	         JWT: cache of what              Known Role Owner
+//	         Keys verified, less             All(…) Either(…)
+//	         what is on Revocations
 //
 // An [Authenticator] turns a request into an [Identity]. Nobody is an answer: a request without a credential yields the
 // zero Identity and no error. A credential that is there and bad is an error. A [Policy] then decides whether that

@@ -187,7 +187,9 @@ func TestHostileTokens(t *testing.T) {
 		"a claim twice":                 sign(`{"alg":"HS256"}`, `{"sub":"a","exp":9999999999,"sub":"admin"}`),
 		"a claim twice, once escaped":   sign(`{"alg":"HS256"}`, `{"sub":"a","exp":9999999999,"s\u0075b":"admin"}`),
 		"a header parameter twice":      sign(`{"alg":"HS256","alg":"HS256"}`, `{"sub":"a","exp":9999999999}`),
-		"claims that are not UTF-8":     sign(`{"alg":"HS256"}`, "{\"sub\":\"a\xff\",\"exp\":9999999999}"),
+		"a sub that is not UTF-8":       sign(`{"alg":"HS256"}`, "{\"sub\":\"a\xff\",\"exp\":9999999999}"),
+		"a claim that is not UTF-8":     sign(`{"alg":"HS256"}`, "{\"sub\":\"a\",\"exp\":9999999999,\"x\":\"a\xff\"}"),
+		"a header that is not UTF-8":    sign("{\"alg\":\"HS256\",\"x\":\"a\xff\"}", `{"sub":"a","exp":9999999999}`),
 		"crit":                          provider.Token(authtest.Header("crit", []string{"exp"})),
 		"crit, empty":                   provider.Token(authtest.Header("crit", []string{})),
 		"kid a number":                  provider.Token(authtest.Header("kid", 1)),
@@ -284,6 +286,18 @@ type careless struct{ key any }
 
 func (c careless) Find(context.Context, string, string) ([]any, error) { return []any{c.key}, nil }
 func (c careless) Generation() uint64                                  { return 0 }
+
+// Colons, quotes and braces in values are not names.
+func TestTokensThatLookAsIfAClaimCameTwice(t *testing.T) {
+	for _, claims := range []string{
+		`{"sub":"a","exp":9999999999,"x":{"sub":"b","y":{"sub":"c"}},"z":[{"sub":"d"}]}`,
+		`{"sub":"a","exp":9999999999,"x":",\"sub\":{[\\","y":":::}]"}`,
+		` { "sub" : "a:b" , "exp" : 9999999999 } `,
+	} {
+		_, err := verify(t, &auth.JWT{Keys: auth.HMAC(secret)}, sign(`{"alg":"HS256","x":{"alg":1}}`, claims))
+		assert.NoError(t, err, claims)
+	}
+}
 
 func TestIssuerAudienceAndType(t *testing.T) {
 	provider := authtest.NewHMACProvider(secret)
