@@ -29,7 +29,6 @@ type Gateway struct {
 	running   atomic.Bool
 	healthMu  sync.Mutex                 // guards watched
 	watched   map[string]map[string]bool // service → names of its instances' checks
-	active    atomic.Int64               // requests under way
 }
 
 // New makes a gateway of its parts. Without options it has no routes and

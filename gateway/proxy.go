@@ -464,7 +464,7 @@ func (j *job) classify(ctx context.Context, err error) failure {
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return failure{problemConnect, err, true} // nothing was sent
 	}
-	var protocol *http.ProtocolError
+	var protocol textproto.ProtocolError
 	p := problemBroken
 	if errors.As(err, &protocol) || strings.Contains(err.Error(), "malformed HTTP") {
 		p = problemProtocol

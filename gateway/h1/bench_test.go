@@ -1,64 +1,41 @@
+//go:build unix
+
 package h1_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/theinterneti/tta-gateway/gateway/h1"
 )
 
-// benchBackend answers every request on a kept-alive connection with size
-// bytes, doing as little as it can, so that the client's cost shows.
+// benchBackend starts the backend in a process of its own, so that the
+// client's share of the CPU time can be told.
 func benchBackend(b *testing.B, size int) (url string) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), backendEnv+"="+strconv.Itoa(size))
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { ln.Close() })
-	answer := []byte("HTTP/1.1 200 OK\r\nDate: Mon, 02 Jan 2026 15:04:05 GMT\r\nContent-Type: application/json\r\nServer: backend\r\nX-Upstream: 1\r\nContent-Length: " +
-		strconv.Itoa(size) + "\r\n\r\n" + strings.Repeat("x", size))
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go benchServe(c, answer)
-		}
-	}()
-	return "http://" + ln.Addr().String()
-}
-
-func benchServe(c net.Conn, answer []byte) {
-	defer c.Close()
-	r := bufio.NewReader(c)
-	for {
-		length := 0
-		for {
-			line, err := r.ReadSlice('\n')
-			if err != nil {
-				return
-			}
-			if len(line) == 2 {
-				break
-			}
-			if v, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-				length, _ = strconv.Atoi(string(bytes.TrimSpace(v)))
-			}
-		}
-		r.Discard(length)
-		if _, err := c.Write(answer); err != nil {
-			return
-		}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
 	}
+	b.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	addr, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return "http://" + strings.TrimSpace(addr)
 }
 
 // BenchmarkRoundTrip compares the two transports, request by request, over
@@ -93,12 +70,21 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 }
 
+// cpuTime is the CPU time this process has used, in ns.
+func cpuTime() int64 {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return u.Utime.Nano() + u.Stime.Nano()
+}
+
 func benchLoad(b *testing.B, tr http.RoundTripper, url, method string, body int, hidden bool) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	payload := strings.Repeat("y", body)
 	b.ReportAllocs()
 	b.SetParallelism(16)
+	before := cpuTime()
+	defer func() { b.ReportMetric(float64(cpuTime()-before)/1e3/float64(b.N), "cpu-us/op") }()
 	b.RunParallel(func(pb *testing.PB) {
 		reader := strings.NewReader(payload)
 		req, _ := http.NewRequestWithContext(ctx, method, url, reader)
