@@ -140,7 +140,7 @@ func (a *Admission) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		lane := FromContext(r.Context())
 		if err := a.Acquire(r.Context(), lane); err != nil {
-			w.Header().Set(fieldRetryAfter, strconv.Itoa(1+rand.IntN(3)))
+			w.Header().Set(fieldNames[fieldRetryAfter], strconv.Itoa(1+rand.IntN(3)))
 			refuse(w, r, err, a.ErrorHandler)
 			return
 		}

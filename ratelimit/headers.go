@@ -48,15 +48,29 @@ func ParseHeaderStyle(s string) (HeaderStyle, error) {
 	return Both, fmt.Errorf("ratelimit: unknown header style %.40q; use one of %s", s, strings.Join(styleNames[:], ", "))
 }
 
-// The field names in the canonical form that http.Header uses.
+// A field is one of the header fields that are written here. It is a number,
+// not a name, because what holds no pointers need not go to the heap.
+type field uint8
+
 const (
-	fieldLimit      = "X-Ratelimit-Limit"
-	fieldRemaining  = "X-Ratelimit-Remaining"
-	fieldReset      = "X-Ratelimit-Reset"
-	fieldPolicy     = "Ratelimit-Policy"
-	fieldState      = "Ratelimit"
-	fieldRetryAfter = "Retry-After"
+	fieldLimit field = iota
+	fieldRemaining
+	fieldReset
+	fieldPolicy
+	fieldState
+	fieldRetryAfter
+	fieldCount
 )
+
+// fieldNames are in the canonical form that http.Header uses for its keys.
+var fieldNames = [fieldCount]string{
+	"X-Ratelimit-Limit",
+	"X-Ratelimit-Remaining",
+	"X-Ratelimit-Reset",
+	"Ratelimit-Policy",
+	"Ratelimit",
+	"Retry-After",
+}
 
 // SetHeaders writes into h what d says about its limit, in the given style,
 // and Retry-After when d refuses: whole seconds, rounded up, never 0. Fields of
@@ -73,8 +87,8 @@ func SetHeaders(h http.Header, d Decision, style HeaderStyle) {
 // SetHeadersAt is [SetHeaders] at the time now, on which X-RateLimit-Reset
 // depends.
 func SetHeadersAt(now time.Time, h http.Header, d Decision, style HeaderStyle) {
-	var f fields
-	f.text = f.space[:0]
+	var space [192]byte // enough for all fields of a name of usual length
+	f := fields{text: space[:0]}
 	if !d.Limit.Rate.Unlimited() {
 		if style == Both || style == Legacy {
 			f.legacy(now, &d)
@@ -93,10 +107,9 @@ func SetHeadersAt(now time.Time, h http.Header, d Decision, style HeaderStyle) {
 // cost two allocations: this happens for every request of a gateway.
 type fields struct {
 	text  []byte
-	names [6]string
-	ends  [6]int
+	which [fieldCount]field
+	ends  [fieldCount]int
 	count int
-	space [192]byte
 }
 
 func (f *fields) legacy(now time.Time, d *Decision) {
@@ -140,14 +153,14 @@ func (f *fields) parameter(key string, value int64) {
 	f.text = strconv.AppendInt(append(f.text, key...), value, 10)
 }
 
-func (f *fields) number(field string, value int64) {
+func (f *fields) number(which field, value int64) {
 	f.text = strconv.AppendInt(f.text, value, 10)
-	f.end(field)
+	f.end(which)
 }
 
-// end says that all that was written since the last end belongs to field.
-func (f *fields) end(field string) {
-	f.names[f.count], f.ends[f.count] = field, len(f.text)
+// end says that all that was written since the last end is the value of which.
+func (f *fields) end(which field) {
+	f.which[f.count], f.ends[f.count] = which, len(f.text)
 	f.count++
 }
 
@@ -155,7 +168,7 @@ func (f *fields) writeTo(h http.Header) {
 	text, values, start := string(f.text), make([]string, f.count), 0
 	for i, end := range f.ends[:f.count] {
 		values[i] = text[start:end]
-		h[f.names[i]] = values[i : i+1 : i+1]
+		h[fieldNames[f.which[i]]] = values[i : i+1 : i+1]
 		start = end
 	}
 }
