@@ -49,7 +49,7 @@ func ParseHeaderStyle(s string) (HeaderStyle, error) {
 }
 
 // A field is one of the header fields that are written here. It is a number,
-// not a name, because what holds no pointers need not go to the heap.
+// not a name, so that a row of them holds no pointers.
 type field uint8
 
 const (
@@ -91,20 +91,21 @@ func SetHeadersAt(now time.Time, h http.Header, d Decision, style HeaderStyle) {
 	f := fields{text: space[:0]}
 	if !d.Limit.Rate.Unlimited() {
 		if style == Both || style == Legacy {
-			f.legacy(now, &d)
+			f = f.legacy(now, &d)
 		}
 		if style == Both || style == Draft {
-			f.draft(&d)
+			f = f.draft(&d)
 		}
 	}
 	if !d.Allowed {
-		f.number(fieldRetryAfter, retrySeconds(d.RetryAfter))
+		f = f.number(fieldRetryAfter, retrySeconds(d.RetryAfter))
 	}
 	f.writeTo(h)
 }
 
 // fields collects header values in one buffer, so that all of them together
-// cost two allocations: this happens for every request of a gateway.
+// cost two allocations: this happens for every request of a gateway. It is
+// passed by value, since a buffer behind a pointer would go to the heap.
 type fields struct {
 	text  []byte
 	which [fieldCount]field
@@ -112,65 +113,66 @@ type fields struct {
 	count int
 }
 
-func (f *fields) legacy(now time.Time, d *Decision) {
+func (f fields) legacy(now time.Time, d *Decision) fields {
 	full := now.Add(d.Reset).Add(time.Second - 1) // rounded up
-	f.number(fieldLimit, int64(d.Limit.Rate.Size()))
-	f.number(fieldRemaining, int64(d.Remaining))
-	f.number(fieldReset, full.Unix())
+	f = f.number(fieldLimit, int64(d.Limit.Rate.Size()))
+	f = f.number(fieldRemaining, int64(d.Remaining))
+	return f.number(fieldReset, full.Unix())
 }
 
-func (f *fields) draft(d *Decision) {
-	f.name(d.Limit.Name)
-	f.parameter(";q=", int64(d.Limit.Rate.Size()))
+func (f fields) draft(d *Decision) fields {
+	f.text = appendName(f.text, d.Limit.Name)
+	f.text = appendParameter(f.text, ";q=", int64(d.Limit.Rate.Size()))
 	if window, whole := windowSeconds(d.Limit.Rate); whole {
-		f.parameter(";w=", window)
+		f.text = appendParameter(f.text, ";w=", window)
 	}
-	f.end(fieldPolicy)
+	f = f.end(fieldPolicy)
 
-	f.name(d.Limit.Name)
-	f.parameter(";r=", int64(d.Remaining))
-	f.parameter(";t=", ceilSeconds(d.Reset))
-	f.end(fieldState)
+	f.text = appendName(f.text, d.Limit.Name)
+	f.text = appendParameter(f.text, ";r=", int64(d.Remaining))
+	f.text = appendParameter(f.text, ";t=", ceilSeconds(d.Reset))
+	return f.end(fieldState)
 }
 
-// name writes a String of RFC 9651, section 4.1.6. Limits without a name are
-// told as "default", since the draft wants one.
-func (f *fields) name(s string) {
-	if s == "" {
-		s = "default"
-	}
-	f.text = append(f.text, '"')
-	for i := range len(s) {
-		if s[i] == '"' || s[i] == '\\' {
-			f.text = append(f.text, '\\')
-		}
-		f.text = append(f.text, s[i])
-	}
-	f.text = append(f.text, '"')
-}
-
-func (f *fields) parameter(key string, value int64) {
-	f.text = strconv.AppendInt(append(f.text, key...), value, 10)
-}
-
-func (f *fields) number(which field, value int64) {
+func (f fields) number(which field, value int64) fields {
 	f.text = strconv.AppendInt(f.text, value, 10)
-	f.end(which)
+	return f.end(which)
 }
 
 // end says that all that was written since the last end is the value of which.
-func (f *fields) end(which field) {
+func (f fields) end(which field) fields {
 	f.which[f.count], f.ends[f.count] = which, len(f.text)
 	f.count++
+	return f
 }
 
-func (f *fields) writeTo(h http.Header) {
+func (f fields) writeTo(h http.Header) {
 	text, values, start := string(f.text), make([]string, f.count), 0
 	for i, end := range f.ends[:f.count] {
 		values[i] = text[start:end]
 		h[fieldNames[f.which[i]]] = values[i : i+1 : i+1]
 		start = end
 	}
+}
+
+// appendName writes a String of RFC 9651, section 4.1.6. Limits without a name
+// are told as "default", since the draft wants one.
+func appendName(b []byte, s string) []byte {
+	if s == "" {
+		s = "default"
+	}
+	b = append(b, '"')
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, s[i])
+	}
+	return append(b, '"')
+}
+
+func appendParameter(b []byte, key string, value int64) []byte {
+	return strconv.AppendInt(append(b, key...), value, 10)
 }
 
 // windowSeconds is the time in which a whole bucket comes back. The draft

@@ -102,3 +102,9 @@ func BenchmarkSetHeaders(b *testing.B) {
 		})
 	}
 }
+
+func TestHeadersAreCheap(t *testing.T) {
+	h := make(http.Header, 16)
+	d := ratelimit.Decision{Limit: perMinute(100, "default", ""), Remaining: 42, Reset: 17 * time.Second}
+	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { ratelimit.SetHeaders(h, d, ratelimit.Both) }), 2.0)
+}
