@@ -122,7 +122,9 @@ func (j *jsonEditor) strings(p *paths, nulls bool) (found []span) {
 	var w walker
 	w.reset(j.doc, p)
 	for w.nulls = nulls; w.next(); {
-		found = append(found, span{w.start, w.end})
+		if w.depth > 0 { // a document that is nothing but a string has no fields
+			found = append(found, span{w.start, w.end})
+		}
 	}
 	return found
 }
