@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
+	"strings"
 )
 
 // handler answers one route: a value to be sent as JSON, or a [*refusal].
@@ -86,10 +88,21 @@ func read(r *http.Request, into any) error {
 	if err != nil {
 		return refuse(http.StatusBadRequest, "There was an error reading the body")
 	}
-	if err := json.Unmarshal(body, into); err != nil {
+	if !saysJSON(r) || json.Unmarshal(body, into) != nil {
 		return invalid(problem{Loc: []string{"body"}, Msg: "JSON of the expected shape", Type: "json_invalid"})
 	}
 	return nil
+}
+
+// saysJSON holds for a JSON media type and for none at all. What calls itself a form is not read as
+// JSON: who inspects the request on its way here could not know that it would be.
+func saysJSON(r *http.Request) bool {
+	declared := r.Header.Get("Content-Type")
+	if declared == "" {
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(declared)
+	return err == nil && (kind == "application/json" || strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"))
 }
 
 // write sends what a handler gave.

@@ -59,6 +59,23 @@ func TestAMissingFieldIsNamed(t *testing.T) {
 	assert.Contains(t, a.raw, `"loc":["body","message"]`)
 }
 
+func TestABodyIsReadAsWhatItSaysItIs(t *testing.T) {
+	w := newWorld()
+	story, token := w.Story("a"), w.AccessToken(account(t, w, "player"))
+	for kind, status := range map[string]int{
+		"":                                  200,
+		"application/json":                  200,
+		"Application/JSON; charset=utf-8":   200,
+		"application/problem+json":          200,
+		"application/x-www-form-urlencoded": 422,
+		"text/plain":                        422,
+		"nonsense/":                         422,
+	} {
+		body := `{"session_id":"evening-1","message":"hello"}`
+		assert.Equal(t, status, ask(t, story, "POST", "/api/v1/conversation/send", token, body, "Content-Type", kind).status, kind)
+	}
+}
+
 func TestCollectionsWithoutTheirSlashAreElsewhere(t *testing.T) {
 	w := newWorld()
 	story, token := w.Story("a"), w.AccessToken(account(t, w, "player"))
