@@ -257,8 +257,11 @@ func TestMonitorRunsOnceAtATimeAndAgainLater(t *testing.T) {
 func TestMonitorStoppedInTheMiddleOfAProbeLearnsNothingFromIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := steady()
+		var returned atomic.Bool
 		require.NoError(t, m.Add("slow", func(ctx context.Context) error {
 			<-ctx.Done()
+			time.Sleep(time.Second)
+			returned.Store(true)
 			return ctx.Err()
 		}))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -267,6 +270,7 @@ func TestMonitorStoppedInTheMiddleOfAProbeLearnsNothingFromIt(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		require.NoError(t, <-ended)
+		assert.True(t, returned.Load(), "Run ends all that it started before it returns")
 		assert.Equal(t, health.Unknown, m.Status("slow"))
 	})
 }
@@ -381,6 +385,51 @@ func TestMonitorListenerMayUseTheMonitor(t *testing.T) {
 	require.NoError(t, m.Add("a", ok))
 	require.NoError(t, m.Probe(t.Context(), "a"))
 	assert.Equal(t, health.Healthy, m.Status("b"))
+}
+
+func TestMonitorTellsOneChangeAtATime(t *testing.T) {
+	var m health.Monitor
+	var heard []string
+	m.OnChange = func(name, _, _ string) {
+		heard = append(heard, name+" begins")
+		if name == "a" {
+			_ = m.Probe(context.Background(), "b")
+		}
+		heard = append(heard, name+" ends")
+	}
+	ok := func(context.Context) error { return nil }
+	require.NoError(t, m.Add("a", ok))
+	require.NoError(t, m.Add("b", ok))
+	require.NoError(t, m.Probe(t.Context(), "a"))
+	assert.Equal(t, []string{"a begins", "a ends", "b begins", "b ends"}, heard)
+}
+
+func TestMonitorAnswerOfARemovedTargetDoesNotReachItsSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m health.Monitor
+		let := make(chan struct{})
+		require.NoError(t, m.Add("story", func(context.Context) error { <-let; return errDown }))
+		asked := make(chan error)
+		go func() { asked <- m.Probe(t.Context(), "story") }()
+		synctest.Wait()
+		m.Remove("story")
+		require.NoError(t, m.Add("story", func(context.Context) error { return nil }))
+		close(let)
+		require.ErrorIs(t, <-asked, errDown)
+		assert.Equal(t, health.Unknown, m.Status("story"))
+	})
+}
+
+// Every pair of rungs doubles the number of ways down this ladder; only the rungs must be counted.
+func TestMonitorAddsALongLadderOfDependencies(t *testing.T) {
+	var m health.Monitor
+	ok := func(context.Context) error { return nil }
+	for i := range 60 {
+		below := health.Requires(fmt.Sprint("left", i-1), fmt.Sprint("right", i-1))
+		require.NoError(t, m.Add(fmt.Sprint("left", i), ok, below))
+		require.NoError(t, m.Add(fmt.Sprint("right", i), ok, below))
+	}
+	require.ErrorIs(t, m.Add("left-1", ok, health.Requires("left59")), health.ErrCycle)
 }
 
 func TestMonitorSurvivesAListenerThatPanics(t *testing.T) {

@@ -135,7 +135,7 @@ func (o *open) leave(now time.Time, how outcome) phase {
 	if how != success {
 		return nil
 	}
-	return (&halfOpen{of: o.of, inside: 1, last: now}).next(now, how)
+	return (&halfOpen{of: o.of, inside: 1}).next(now, how)
 }
 
 // halfOpen lets a few trials in.

@@ -124,11 +124,9 @@ func ask(ctx context.Context, c Check, answer chan<- error) {
 
 func (m *Monitor) record(t *target, began time.Time, err error) {
 	m.mu.Lock()
-	if m.targets[t.name] == t { // else removed meanwhile
-		t.last, t.took = time.Now(), time.Since(began)
-		if t.hear(err, or(m.Fails, DefaultFails), or(m.Passes, DefaultPasses)) {
-			m.settle()
-		}
+	t.last, t.took = time.Now(), time.Since(began)
+	if t.hear(err, or(m.Fails, DefaultFails), or(m.Passes, DefaultPasses)) {
+		m.settle() // in which a target that was removed meanwhile has no part
 	}
 	m.mu.Unlock()
 	m.tell()

@@ -68,7 +68,7 @@ func prefersText(accept []string) bool {
 	if text.quality != json.quality {
 		return text.quality > json.quality
 	}
-	return text.quality > 0 && text.exact > json.exact
+	return text.exact > json.exact
 }
 
 // orRather is the stronger of two wishes, for several types of which any will do.

@@ -279,6 +279,13 @@ func TestLabelsNeverBreakTheExposition(t *testing.T) {
 	m.Inspected("/", "request", "http", math.MinInt64)
 	m.Skipped("/", "request", "http", "binary", -1)
 	m.Route("/", "").Done("GET", 200, -time.Second)
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		if f.GetName() == "gateway_request_duration_seconds" {
+			assert.Zero(t, f.GetMetric()[0].GetHistogram().GetSampleSum(), "nor does a sum, when a clock did")
+		}
+	}
 	got := figures(t, reg)
 	assert.EqualValues(t, 1, got[`gateway_referral_notices_total{severity="none"}`])
 	assert.EqualValues(t, 2, got[`gateway_referral_notices_total{severity="not ? utf-8"}`])
