@@ -29,6 +29,10 @@
 // When a Redis loses its data, as a replica may that takes over, the buckets on
 // it are full again.
 //
+// go-redis prints a line of its own when it cannot connect, by a logger that
+// belongs to the whole process. This package leaves that alone; a program
+// that wants it elsewhere, or quiet, says so with redis.SetLogger.
+//
 // # Cluster
 //
 // On one server (redis.Client, with or without Sentinel) all limits of a

@@ -20,6 +20,7 @@ type server struct {
 	t    *testing.T
 	addr string
 	args []string
+	conf string // a configuration file, for a Sentinel
 	cmd  *exec.Cmd
 }
 
@@ -53,8 +54,13 @@ func freeAddr(t *testing.T) string {
 func (s *server) start() {
 	s.t.Helper()
 	_, port, _ := net.SplitHostPort(s.addr)
-	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.t.TempDir()}, s.args...)
-	s.cmd = exec.Command("redis-server", args...)
+	args := []string{"--port", port, "--bind", "127.0.0.1", "--dir", s.t.TempDir()}
+	if s.conf != "" {
+		args = append([]string{s.conf}, args...)
+	} else {
+		args = append(args, "--save", "", "--appendonly", "no")
+	}
+	s.cmd = exec.Command("redis-server", append(args, s.args...)...)
 	require.NoError(s.t, s.cmd.Start())
 	probe := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1, DialerRetries: 1})
 	defer probe.Close()
