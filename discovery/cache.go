@@ -244,7 +244,7 @@ func completed(service string, all []Instance) (fit []Instance, err error) {
 		i.Service = cmp.Or(i.Service, service)
 		i, err := i.Complete()
 		if err != nil {
-			errs = append(errs, fmt.Errorf("registry answered with instance %q: %w", clip(i.ID), err))
+			errs = append(errs, fmt.Errorf("discovery: registry answered with instance %q: %w", clip(i.ID), err))
 			continue
 		}
 		fit = append(fit, i)
