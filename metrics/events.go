@@ -12,6 +12,9 @@ const (
 	VerifyMissingPlayer = "missing_player_id"
 )
 
+// Detected is the intervention of [Metrics.Crisis] that counts the signal itself.
+const Detected = "detected"
+
 // ConnectionOpened counts a client connection that was accepted. Each needs its ConnectionClosed.
 func (m *Metrics) ConnectionOpened() { m.connections(1) }
 
@@ -189,17 +192,20 @@ func (m *Metrics) Admission(lane string, inUse, queued func() int) {
 	m.admission.ask(m, m.words.lane.take(lane), inUse, queued)
 }
 
-// Crisis counts one crisis signal and what was done about it ("help", "replace", "escalate"; "" or "none" = nothing).
+// Crisis counts a crisis signal, or what was done about one: intervention is [Detected], or "", once for each signal, and the name of
+// what was done ("help", "replace", "escalate") for each thing that was. Signals make up CrisisEvents24h, the others the interventions
+// of [Metrics.TherapeuticMetrics].
 func (m *Metrics) Crisis(severity, intervention string) {
 	if m == nil {
 		return
 	}
-	intervention = m.words.intervention.take(intervention)
+	intervention = m.words.intervention.take(label(intervention, Detected))
 	m.crisisEvents.WithLabelValues(m.words.severity.take(severity), intervention).Inc()
-	m.crises.add()
-	if intervention != "none" {
-		m.mitigated.Add(1)
+	if intervention == Detected {
+		m.crises.add()
+		return
 	}
+	m.mitigated.Add(1)
 }
 
 // CrisisEvents24h is the number of crisis signals of the last 24 hours, to the minute, since New: a process that began later knows no

@@ -101,7 +101,7 @@ func register(r *registration) families {
 			"Verified tokens with and without a player id.", "endpoint", "has_player_id"),
 		admission: use(r, newPolled()),
 
-		crisisEvents:      counter(r, "gateway_crisis_events_total", "Crisis signals seen, and what was done.", "severity", "intervention_type"),
+		crisisEvents:      counter(r, "gateway_crisis_events_total", "Crisis signals (intervention_type detected), and what was done about them.", "severity", "intervention_type"),
 		referrals:         counter(r, "gateway_referral_notices_total", "Notices sent to people who can help.", "severity"),
 		inspectedBytes:    counter(r, "gateway_inspected_bytes_total", "Text that was inspected.", "route", "direction", "transport"),
 		inspectedMessages: counter(r, "gateway_inspected_messages_total", "Messages and bodies that were inspected.", "route", "direction", "transport"),
