@@ -94,6 +94,7 @@ func everything(m *metrics.Metrics) {
 	m.UsersActive(5)
 	m.Admission("crisis", func() int { return 2 }, func() int { return 1 })
 	m.Crisis("high", "help")
+	m.Crisis("high", metrics.Detected)
 	m.Crisis("high", "")
 	m.Referral("imminent")
 	m.Inspected("/ws/chat", "request", "websocket", 100)
@@ -152,7 +153,7 @@ func TestNamesLabelsAndFigures(t *testing.T) {
 			`gateway_admission_in_use{lane="crisis"}`:                                                                         2,
 			`gateway_admission_queued{lane="crisis"}`:                                                                         1,
 			`gateway_crisis_events_total{intervention_type="help",severity="high"}`:                                           1,
-			`gateway_crisis_events_total{intervention_type="none",severity="high"}`:                                           1,
+			`gateway_crisis_events_total{intervention_type="detected",severity="high"}`:                                       2,
 			`gateway_referral_notices_total{severity="imminent"}`:                                                             1,
 			`gateway_inspected_bytes_total{direction="request",route="/ws/chat",transport="websocket"}`:                       100,
 			`gateway_inspected_messages_total{direction="request",route="/ws/chat",transport="websocket"}`:                    1,
@@ -426,22 +427,23 @@ func TestCrisisEventsOfTheLastDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := counting(t)
 		assert.Zero(t, m.CrisisEvents24h())
-		m.Crisis("high", "help")
+		m.Crisis("high", metrics.Detected)
 		time.Sleep(12 * time.Hour)
+		m.Crisis("high", metrics.Detected)
+		m.Crisis("imminent", metrics.Detected)
 		m.Crisis("high", "help")
-		m.Crisis("imminent", "help")
-		assert.Equal(t, 3, m.CrisisEvents24h())
+		assert.Equal(t, 3, m.CrisisEvents24h(), "what was done about them is not a fourth")
 		time.Sleep(12 * time.Hour)
 		assert.Equal(t, 3, m.CrisisEvents24h(), "24 hours are not over before they are over")
 		time.Sleep(time.Minute)
 		assert.Equal(t, 2, m.CrisisEvents24h())
 		time.Sleep(12 * time.Hour)
 		assert.Zero(t, m.CrisisEvents24h())
-		m.Crisis("high", "help")
+		m.Crisis("high", metrics.Detected)
 		time.Sleep(30 * 24 * time.Hour)
 		assert.Zero(t, m.CrisisEvents24h())
 		for range 48 {
-			m.Crisis("high", "help")
+			m.Crisis("high", metrics.Detected)
 			time.Sleep(time.Hour)
 		}
 		assert.Equal(t, 24, m.CrisisEvents24h())
