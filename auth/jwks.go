@@ -91,18 +91,32 @@ type fetch struct {
 	err  error
 }
 
-// Validate tells what is wrong with the fields, or nil.
+// Validate tells all that is wrong with the fields, or nil.
 func (j *JWKS) Validate() error {
+	return errors.Join(j.checkURL(), j.checkAges())
+}
+
+func (j *JWKS) checkURL() error {
 	u, err := url.Parse(j.URL)
 	switch {
 	case err != nil || u.Host == "":
-		return fmt.Errorf("auth: JWKS.URL %q is no URL; give https://…", j.URL)
+		return errors.New("auth: JWKS.URL is no absolute URL; give https://…")
 	case u.Scheme == "https":
 		return nil
 	case u.Scheme == "http" && (j.AllowPlainHTTP || isLoopback(u.Hostname())):
 		return nil
 	}
 	return fmt.Errorf("auth: JWKS.URL %q is not https; give https://…, or set AllowPlainHTTP on a network you trust", u.Redacted())
+}
+
+// checkAges sees to it that keys are not given up before they may be fetched anew.
+func (j *JWKS) checkAges() error {
+	age, stale := orDefault(j.MaxAge, DefaultJWKSMaxAge), orDefault(j.MaxStale, DefaultJWKSMaxStale)
+	cooldown := orDefault(j.Cooldown, DefaultJWKSCooldown)
+	if stale <= age || stale <= cooldown {
+		return fmt.Errorf("auth: JWKS.MaxStale is %v; give more than MaxAge, %v, and Cooldown, %v", stale, age, cooldown)
+	}
+	return nil
 }
 
 func isLoopback(host string) bool {

@@ -331,6 +331,10 @@ func TestJWKSValidate(t *testing.T) {
 	assert.NoError(t, (&auth.JWKS{URL: "http://id.example/keys", AllowPlainHTTP: true}).Validate())
 	err := (&auth.JWKS{URL: "http://user:hunter2@id.example/keys"}).Validate()
 	assert.NotContains(t, err.Error(), "hunter2")
+	err = (&auth.JWKS{URL: "https://user:hunter2@%", MaxStale: time.Minute, MaxAge: time.Hour}).Validate()
+	assert.ErrorContains(t, err, "URL")
+	assert.NotContains(t, err.Error(), "hunter2")
+	assert.ErrorContains(t, err, "MaxStale is 1m0s; give more than MaxAge, 1h0m0s, and Cooldown, 30s")
 }
 
 func jwk(t *testing.T, use string) string {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -281,6 +282,19 @@ func TestKeysThatDoNotFitTheAlgorithm(t *testing.T) {
 	_, err = verify(t, &auth.JWT{Keys: careless{&weak.PublicKey}}, authtest.NewRSAProvider().Token(authtest.SignedWith("RS256", weak)))
 	require.ErrorIs(t, err, auth.ErrInvalidToken, "a good signature by a weak key")
 }
+
+// An error of somebody's Keys says nothing about the token.
+func TestKeysThatFail(t *testing.T) {
+	broken := errors.New("broken")
+	_, err := verify(t, &auth.JWT{Keys: failing{broken}}, authtest.NewProvider().Token())
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	require.ErrorIs(t, err, broken)
+}
+
+type failing struct{ err error }
+
+func (f failing) Find(context.Context, string, string) ([]any, error) { return nil, f.err }
+func (f failing) Generation() uint64                                  { return 0 }
 
 type careless struct{ key any }
 

@@ -188,12 +188,8 @@ func (p *parser) quoted() (string, error) {
 	if err != nil {
 		return "", p.wrong("a quoted name that is not a Go string")
 	}
-	name, err := strconv.Unquote(literal)
-	if err != nil {
-		return "", p.wrong("a quoted name that is not a Go string")
-	}
 	p.at += len(literal)
-	return name, nil
+	return strconv.Unquote(literal)
 }
 
 func (p *parser) word() string {

@@ -127,7 +127,7 @@ func All(policies ...Policy) Policy {
 	case 1:
 		return list[0]
 	}
-	return all(list)
+	return list
 }
 
 // Either lets in whoever one of the policies lets in, asked in order. When none does, not knowing ([ErrUnavailable])
@@ -141,7 +141,7 @@ func Either(policies ...Policy) Policy {
 	case 1:
 		return list[0]
 	}
-	return either(list)
+	return list
 }
 
 type (
@@ -150,23 +150,20 @@ type (
 )
 
 // gather copies the policies and spreads those of the same kind: (a & b) & c is a & b & c.
-func gather[kind ~[]Policy](policies []Policy) []Policy {
-	var list []Policy
+func gather[kind ~[]Policy](policies []Policy) kind {
+	var list kind
 	for _, p := range policies {
-		switch inner := p.(type) {
-		case nil:
-			list = append(list, Nobody)
-		case interface{ spread(kind) []Policy }:
-			list = append(list, inner.spread(nil)...)
-		default:
-			list = append(list, p)
+		if inner, same := any(p).(kind); same {
+			list = append(list, inner...)
+			continue
 		}
+		if p == nil {
+			p = Nobody
+		}
+		list = append(list, p)
 	}
 	return list
 }
-
-func (p all) spread(all) []Policy       { return p }
-func (p either) spread(either) []Policy { return p }
 
 func (p all) Check(r *http.Request, id Identity) error {
 	for _, one := range p {

@@ -98,6 +98,10 @@ type unreachable struct{ err error }
 func (u unreachable) Revoked(context.Context, ...string) (bool, error)      { return false, u.err }
 func (u unreachable) Revoke(context.Context, string, time.Time) (err error) { return u.err }
 
+func TestMemoryRevocations(t *testing.T) {
+	authtest.TestRevocations(t, func(*testing.T) auth.Revocations { return new(auth.MemoryRevocations) })
+}
+
 func TestMemoryRevocationsForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()

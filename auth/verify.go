@@ -97,10 +97,8 @@ func (v *verifier) parse(ctx context.Context, token string) (*jwt.Token, error) 
 	switch {
 	case refusal != nil:
 		return nil, refusal
-	case err != nil:
+	case err != nil || !parsed.Valid:
 		return nil, unparsed(err)
-	case !parsed.Valid:
-		return nil, invalid("not valid")
 	}
 	return parsed, nil
 }

@@ -47,6 +47,20 @@ func TestTokensOfEveryProvider(t *testing.T) {
 	}
 }
 
+func TestRetiredKeysAreNotPublished(t *testing.T) {
+	provider := authtest.NewECProvider()
+	old := provider.Token()
+	provider.Rotate()
+	provider.Retire()
+	j := provider.JWT()
+	_, err := j.Verify(context.Background(), provider.Token(authtest.Header("typ", nil)))
+	require.NoError(t, err)
+	_, err = j.Verify(context.Background(), old)
+	require.ErrorIs(t, err, auth.ErrInvalidToken)
+	_, err = j.Verify(context.Background(), provider.Token(authtest.SignedWith("HS256", []byte("x"))))
+	require.ErrorIs(t, err, auth.ErrInvalidToken)
+}
+
 func TestTokenIsForTheIdentity(t *testing.T) {
 	secret := []byte("0123456789abcdef0123456789ABCDEF")
 	j := &auth.JWT{Keys: auth.HMAC(secret)}

@@ -79,6 +79,16 @@ func (s *server) signal(t *testing.T, sig os.Signal) {
 // patient gives a loaded machine the time it needs.
 const patient = 20 * time.Second
 
+func TestListIsARevocations(t *testing.T) {
+	client := start(t).client(t)
+	authtest.TestRevocations(t, func(*testing.T) auth.Revocations {
+		return &redisrevocation.List{Client: client, Timeout: patient}
+	})
+	authtest.TestRevocations(t, func(*testing.T) auth.Revocations {
+		return &redisrevocation.List{Client: client, Timeout: patient, Fresh: -1, Grace: -1}
+	})
+}
+
 func TestALogoutAtOneGatewayIsALogoutAtAll(t *testing.T) {
 	ctx, redis := context.Background(), start(t)
 	here := &redisrevocation.List{Client: redis.client(t), Timeout: patient}
