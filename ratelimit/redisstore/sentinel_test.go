@@ -33,6 +33,7 @@ func startSentinel(t *testing.T, master *server) *server {
 // The master dies, the Sentinel makes the replica the master, and the shared
 // store answers again by itself, with what the replica knew.
 func TestSentinelFailsOver(t *testing.T) {
+	t.Parallel()
 	master := startServer(t)
 	host, port, err := net.SplitHostPort(master.addr)
 	require.NoError(t, err)

@@ -75,6 +75,7 @@ func TestStoreOnCarelessClient(t *testing.T) {
 
 // A real Cluster of one node: it refuses scripts over more than one slot.
 func TestStoreOnCluster(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "--cluster-enabled", "yes")
 	one := patientClient(t, s.addr)
 	require.NoError(t, one.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
