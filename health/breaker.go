@@ -61,7 +61,7 @@ func (s State) String() string {
 // The answer to a call that began before the last change of state counts no more, so a late failure cannot open a breaker that has
 // just found its service well.
 //
-// The zero value is ready, and a nil *Breaker lets everything through. For a therapeutic service TTA uses Threshold 3 and Timeout 30 s.
+// The zero value is ready, and a setting that makes no sense counts as zero; a nil *Breaker lets everything through. For a therapeutic service TTA uses Threshold 3 and Timeout 30 s.
 // Fields must not change after first use. All methods are safe for simultaneous use; it must not be copied after first use.
 type Breaker struct {
 	Threshold int           // failures in a row that open it; 0 = 5, negative = any number

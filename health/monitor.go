@@ -32,14 +32,14 @@ var (
 )
 
 // A Monitor asks its checks regularly, remembers the answers, and works out what they mean for those that depend on each other. The
-// zero value is ready; between [Monitor.Run]s it knows what it knew. Fields must not change after first use. All methods are safe for
+// zero value is ready, and a setting that makes no sense (a negative time or number) counts as zero; between [Monitor.Run]s it knows what it knew. Fields must not change after first use. All methods are safe for
 // simultaneous use. It must not be copied after first use.
 type Monitor struct {
 	Interval time.Duration // between two probes of one target; 0 = 30 s. While a change is being confirmed, a quarter of it.
 	Timeout  time.Duration // for one probe; 0 = 5 s. A check that does not answer by then has failed.
 	Fails    int           // failures in a row that make a healthy target unhealthy; 0 = 3. The very first answer decides alone.
 	Passes   int           // passes in a row that make an unhealthy target healthy; 0 = 2
-	Jitter   float64       // Interval varies by up to this share, so that gateways started together drift apart; 0 = 0.1, negative = none
+	Jitter   float64       // Interval varies by up to this share, so that gateways started together drift apart; 0 = 0.1, negative = none, at most 0.9
 
 	Version string    // shown in the report
 	Started time.Time // uptime counts from here; zero = from the first Add or Run
@@ -239,13 +239,13 @@ func (m *Monitor) rest(ctx context.Context, t *target) {
 
 // pause is the time to the next probe. A result that contradicts the status is looked into sooner.
 func (m *Monitor) pause(t *target) time.Duration {
-	d := or(m.Interval, DefaultInterval)
+	d := positive(m.Interval, DefaultInterval)
 	m.mu.Lock()
 	if t.streak > 0 {
 		d /= 4
 	}
 	m.mu.Unlock()
-	jitter := min(or(m.Jitter, DefaultJitter), 1)
+	jitter := min(or(m.Jitter, DefaultJitter), 0.9)
 	if jitter < 0 {
 		return d
 	}
@@ -285,7 +285,15 @@ func (m *Monitor) tell() {
 	m.news.tell(func(c change) { m.OnChange(c.name, c.from, c.to) })
 }
 
-// or is v, or def if v is zero.
+// positive is v, or def if v is not.
+func positive[T int | float64 | time.Duration](v, def T) T {
+	if v > 0 {
+		return v
+	}
+	return def
+}
+
+// or is v, or def if v is zero, for settings of which a negative value means something.
 func or[T comparable](v, def T) T {
 	var zero T
 	if v == zero {

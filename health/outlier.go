@@ -35,7 +35,7 @@ const (
 // Never more than MaxEjected of the instances are out at once, and never the last one: when everything looks bad, the fault is
 // elsewhere, and some answer is better than none.
 //
-// The zero value is ready; a nil *Outlier ejects nobody. It needs no goroutine: calls that end move it on. Fields must not change after
+// The zero value is ready, and a setting that makes no sense counts as zero; a nil *Outlier ejects nobody. It needs no goroutine: calls that end move it on. Fields must not change after
 // first use. All methods are safe for simultaneous use; it must not be copied after first use.
 type Outlier struct {
 	Failures    int           // in a row; 0 = 5, negative = any number
@@ -84,7 +84,7 @@ func (o *Outlier) Join(instance string) *Member {
 	if o.members == nil {
 		o.members = make(map[string]*Member)
 		o.epoch = time.Now()
-		o.next.Store(int64(or(o.Interval, DefaultOutlierInterval)))
+		o.next.Store(int64(positive(o.Interval, DefaultOutlierInterval)))
 	}
 	m := o.members[instance]
 	if m == nil {
@@ -182,11 +182,18 @@ func (o *Outlier) eject(m *Member) {
 	if o.members[m.id] != m || !m.Available() || o.out()+1 > o.allowed() {
 		return
 	}
-	m.times++
-	rest := min(or(o.Ejection, DefaultEjection)*time.Duration(m.times), or(o.MaxEjection, DefaultMaxEjection))
-	m.until.Store(o.clock() + int64(rest))
+	m.until.Store(o.clock() + int64(o.rest(m)))
 	m.forget()
 	o.note(moved{m.id, true})
+}
+
+// rest is how long m stays out this time. What is at its longest does not count further, so that it can be forgiven in the end.
+func (o *Outlier) rest(m *Member) time.Duration {
+	first, longest := positive(o.Ejection, DefaultEjection), positive(o.MaxEjection, DefaultMaxEjection)
+	if first*time.Duration(m.times) < longest {
+		m.times++
+	}
+	return min(first*time.Duration(m.times), longest)
 }
 
 func (m *Member) forget() {
@@ -208,7 +215,7 @@ func (o *Outlier) out() int {
 // allowed is how many may be out at once: the share, one at least, but never all.
 func (o *Outlier) allowed() int {
 	n := len(o.members)
-	share := max(0, or(o.MaxEjected, DefaultMaxEjected))
+	share := positive(o.MaxEjected, DefaultMaxEjected)
 	return max(0, min(n-1, max(1, int(share*float64(n)))))
 }
 
@@ -229,7 +236,7 @@ func (o *Outlier) makeRoom() {
 // compare does what is due at the end of an Interval, on the goroutine that comes by first.
 func (o *Outlier) compare() {
 	now, due := o.clock(), o.next.Load()
-	if now < due || !o.next.CompareAndSwap(due, now+int64(or(o.Interval, DefaultOutlierInterval))) {
+	if now < due || !o.next.CompareAndSwap(due, now+int64(positive(o.Interval, DefaultOutlierInterval))) {
 		return
 	}
 	o.mu.Lock()
@@ -273,7 +280,7 @@ func (o *Outlier) standingOut() []*Member {
 	var bad []*Member
 	for m, rate := range rates {
 		mean, deviation := others(rates, m)
-		if rate < mean-or(o.Deviation, DefaultDeviation)*deviation && rate < mean-or(o.Gap, DefaultGap) {
+		if rate < mean-or(o.Deviation, DefaultDeviation)*deviation && rate < mean-positive(o.Gap, DefaultGap) {
 			bad = append(bad, m)
 		}
 	}
@@ -288,7 +295,7 @@ func (o *Outlier) rates() map[*Member]float64 {
 	rates := make(map[*Member]float64)
 	for _, m := range o.members {
 		calls := m.calls.Load()
-		if m.Available() && calls >= int64(or(o.MinCalls, DefaultMinCalls)) {
+		if m.Available() && calls >= int64(positive(o.MinCalls, DefaultMinCalls)) {
 			rates[m] = 1 - float64(m.failures.Load())/float64(calls)
 		}
 	}

@@ -32,7 +32,7 @@ type closed struct {
 }
 
 func newClosed(b *Breaker, now time.Time, recovering bool) *closed {
-	c := &closed{of: b, window: window{start: now, tenth: or(b.Window, DefaultWindow) / tenths}}
+	c := &closed{of: b, window: window{start: now, tenth: positive(b.Window, DefaultWindow) / tenths}}
 	if recovering && b.Ramp >= 0 {
 		c.ramp = &ramp{until: now.Add(or(b.Ramp, DefaultRamp)), limit: 1}
 	}
@@ -84,7 +84,7 @@ func (c *closed) tooMany() bool {
 	if most := or(b.Threshold, DefaultThreshold); most > 0 && c.streak >= most {
 		return true
 	}
-	if int(sum.calls) < or(b.MinCalls, DefaultMinCalls) {
+	if int(sum.calls) < positive(b.MinCalls, DefaultMinCalls) {
 		return false
 	}
 	return reaches(sum.failures, sum.calls, or(b.FailureRate, DefaultFailureRate)) ||
@@ -120,7 +120,7 @@ type open struct {
 }
 
 func newOpen(b *Breaker, now time.Time) *open {
-	return &open{b, now.Add(or(b.Timeout, DefaultBreakerTimeout))}
+	return &open{b, now.Add(positive(b.Timeout, DefaultBreakerTimeout))}
 }
 
 func (o *open) state() State           { return Open }
@@ -152,7 +152,7 @@ func (h *halfOpen) calm() bool         { return false }
 
 // room also gives up waiting for trials that never end: a lost ticket must not shut the door for good.
 func (h *halfOpen) room(now time.Time) bool {
-	return h.inside < or(h.of.Trials, DefaultTrials) || now.Sub(h.last) >= or(h.of.Timeout, DefaultBreakerTimeout)
+	return h.inside < positive(h.of.Trials, DefaultTrials) || now.Sub(h.last) >= positive(h.of.Timeout, DefaultBreakerTimeout)
 }
 
 func (h *halfOpen) enter(now time.Time) {
@@ -176,7 +176,7 @@ func (h *halfOpen) next(now time.Time, how outcome) phase {
 	if how == success {
 		h.passed++
 	}
-	if h.passed >= or(h.of.Successes, DefaultSuccesses) {
+	if h.passed >= positive(h.of.Successes, DefaultSuccesses) {
 		return newClosed(h.of, now, true)
 	}
 	return h

@@ -125,7 +125,7 @@ func ask(ctx context.Context, c Check, answer chan<- error) {
 func (m *Monitor) record(t *target, began time.Time, err error) {
 	m.mu.Lock()
 	t.last, t.took = time.Now(), time.Since(began)
-	if t.hear(err, or(m.Fails, DefaultFails), or(m.Passes, DefaultPasses)) {
+	if t.hear(err, positive(m.Fails, DefaultFails), positive(m.Passes, DefaultPasses)) {
 		m.settle() // in which a target that was removed meanwhile has no part
 	}
 	m.mu.Unlock()
@@ -160,7 +160,7 @@ func (t *target) leave() {
 	}
 }
 
-func (m *Monitor) timeout() time.Duration { return or(m.Timeout, DefaultTimeout) }
+func (m *Monitor) timeout() time.Duration { return positive(m.Timeout, DefaultTimeout) }
 
 func badness(err error) string {
 	if _, ok := errors.AsType[panicError](err); ok {
