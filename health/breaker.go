@@ -64,12 +64,12 @@ func (s State) String() string {
 // The zero value is ready, and a setting that makes no sense counts as zero; a nil *Breaker lets everything through. For a therapeutic service TTA uses Threshold 3 and Timeout 30 s.
 // Fields must not change after first use. All methods are safe for simultaneous use; it must not be copied after first use.
 type Breaker struct {
-	Threshold int           // failures in a row that open it; 0 = 5, negative = any number
+	Threshold int           // failures in a row that open it; 0 = 5, negative = their number never does
 	Timeout   time.Duration // how long it stays open before a trial; 0 = 60 s
 
-	FailureRate float64       // share of failures that opens it, 0 to 1; 0 = 0.5, negative = any share
+	FailureRate float64       // share of failures that opens it, 0 to 1; 0 = 0.5, negative = none does
 	SlowCall    time.Duration // calls that take longer are slow; 0 = none are
-	SlowRate    float64       // share of slow calls that opens it, 0 to 1; 0 = 0.5, negative = any share
+	SlowRate    float64       // share of slow calls that opens it, 0 to 1; 0 = 0.5, negative = none does
 	MinCalls    int           // calls within Window before a share means anything; 0 = 20
 	Window      time.Duration // how far back shares look; 0 = 10 s, seen in tenths
 

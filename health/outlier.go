@@ -38,7 +38,7 @@ const (
 // The zero value is ready, and a setting that makes no sense counts as zero; a nil *Outlier ejects nobody. It needs no goroutine: calls that end move it on. Fields must not change after
 // first use. All methods are safe for simultaneous use; it must not be copied after first use.
 type Outlier struct {
-	Failures    int           // in a row; 0 = 5, negative = any number
+	Failures    int           // in a row; 0 = 5, negative = their number ejects nobody
 	Interval    time.Duration // between comparisons; 0 = 10 s
 	MinCalls    int           // calls of an instance within an Interval before it is compared; 0 = 20
 	Deviation   float64       // 0 = 1.9; negative = instances are not compared
