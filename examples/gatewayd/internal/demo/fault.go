@@ -55,17 +55,15 @@ func asked(r *http.Request, header, parameter string) string {
 	return r.URL.Query().Get(parameter)
 }
 
-// wait waits as long as was asked for, or until the client has gone.
-func (f fault) wait(r *http.Request) {
-	if f.delay == 0 {
-		return
-	}
+// wait waits as long as was asked for, and says whether the client is still there.
+func (f fault) wait(r *http.Request) bool {
 	timer := time.NewTimer(f.delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-r.Context().Done():
 	}
+	return r.Context().Err() == nil
 }
 
 // half takes a whole answer, to send only half of it.

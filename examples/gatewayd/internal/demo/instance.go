@@ -96,11 +96,10 @@ func (i *Instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.dress(w.Header())
 	unread := i.hold(w, r)
 	f, err := faultOf(r, i.name)
-	f.wait(r)
 	switch {
 	case err != nil:
 		write(w, nil, err)
-	case f.hangUp:
+	case !f.wait(r), f.hangUp:
 		panic(http.ErrAbortHandler)
 	case f.status == http.StatusInternalServerError:
 		write(w, nil, internal())

@@ -23,7 +23,6 @@ type Server struct {
 	run     bool
 	ln      net.Listener // taken and not served yet
 	http    *http.Server // serving
-	abort   context.CancelFunc
 	served  chan struct{}
 	present crowd
 }
@@ -81,7 +80,7 @@ func (s *Server) Stop() {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	s.mu.Lock()
-	server, ln, abort, served := s.http, s.ln, s.abort, s.served
+	server, ln, served := s.http, s.ln, s.served
 	s.http, s.ln = nil, nil
 	s.mu.Unlock()
 	if ln != nil {
@@ -92,7 +91,6 @@ func (s *Server) Stop() {
 	}
 	_ = server.Close()
 	s.Instance.Stop()
-	abort() // not before: the sockets live on this context too
 	<-served
 	s.present.wait()
 }
@@ -129,9 +127,7 @@ func (s *Server) listener() (ln net.Listener, err error) {
 
 // serve serves in a goroutine that Stop waits for. The caller holds s.mu.
 func (s *Server) serve(ln net.Listener) {
-	ctx, abort := context.WithCancel(context.Background())
 	server := &http.Server{
-		BaseContext:       func(net.Listener) context.Context { return ctx },
 		Handler:           s.present.counting(s.Instance),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       time.Minute,
@@ -139,7 +135,7 @@ func (s *Server) serve(ln net.Listener) {
 		MaxHeaderBytes:    64 << 10,
 	}
 	served := make(chan struct{})
-	s.http, s.abort, s.served = server, abort, served
+	s.http, s.served = server, served
 	go func() {
 		defer close(served)
 		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

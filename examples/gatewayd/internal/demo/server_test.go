@@ -70,8 +70,10 @@ func TestStoppingBreaksOffWhatIsUnderWay(t *testing.T) {
 	defer socket.CloseNow() //nolint:errcheck // ended already
 	hear(t, socket)
 
-	request, err := http.NewRequest("POST", s.URL()+"/api/v1/auth/login?demo_delay=30s", strings.NewReader("{}"))
+	body := strings.NewReader(`{"session_id":"evening-1","message":"hello"}`)
+	request, err := http.NewRequest("POST", s.URL()+"/api/v1/conversation/send?demo_delay=30s", body)
 	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("X-Demo-Id", "turn-1")
 	broken, ended := make(chan error, 1), make(chan error, 1)
 	go func() {
@@ -87,6 +89,8 @@ func TestStoppingBreaksOffWhatIsUnderWay(t *testing.T) {
 	require.Error(t, <-broken, "the request had been delivered and has no answer")
 	assert.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(<-ended))
 	assert.Equal(t, "turn-1", s.Instance.Stats().Delivered[0].ID)
+	history := ask(t, w.Story("story-b"), "GET", "/api/v1/conversation/evening-1/history", token, "")
+	assert.Equal(t, http.StatusNotFound, history.status, "a process that was killed plays no more turns")
 }
 
 func TestOnlyARunServerStarts(t *testing.T) {

@@ -102,6 +102,7 @@ func TestAMessageHistoryIsBounded(t *testing.T) {
 		ask(t, story, "POST", "/api/v1/conversation/send", token, `{"session_id":"evening-1","message":"`+long+`"}`)
 	}
 	history := ask(t, story, "GET", "/api/v1/conversation/evening-1/history?limit=1000", token, "")
+	assert.EqualValues(t, 100, history.at("total_messages"))
 	assert.Len(t, history.at("messages"), 100)
 	first := history.at("messages").([]any)[0].(map[string]any)["content"].(string)
 	assert.Len(t, []rune(first), 2000)

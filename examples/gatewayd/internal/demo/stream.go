@@ -28,19 +28,11 @@ func (t telling) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	out := http.NewResponseController(w)
 	for n, piece := range t.pieces {
-		if !t.rest(r, n) || event(w, n, "piece", map[string]any{"text": piece, "scene": t.scene}) != nil || out.Flush() != nil {
+		if n > 0 && !(fault{delay: t.pace}).wait(r) || event(w, n, "piece", map[string]any{"text": piece, "scene": t.scene}) != nil || out.Flush() != nil {
 			return
 		}
 	}
 	_ = event(w, len(t.pieces), "done", map[string]any{"pieces": len(t.pieces)})
-}
-
-// rest waits before every piece but the first, and says whether the client is still there.
-func (t telling) rest(r *http.Request, n int) bool {
-	if n > 0 {
-		fault{delay: t.pace}.wait(r)
-	}
-	return r.Context().Err() == nil
 }
 
 func event(w http.ResponseWriter, id int, name string, data map[string]any) error {
