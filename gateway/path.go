@@ -77,6 +77,11 @@ func checkBytes(raw string) error {
 			return errPathChars
 		}
 	}
+	// net/url writes a target that begins with two slashes in its own way if
+	// there are such letters in it.
+	if strings.HasPrefix(raw, "//") && strings.ContainsAny(raw, "^`{|}") {
+		return errPathChars
+	}
 	return nil
 }
 

@@ -638,7 +638,7 @@ var conformance = []struct {
 		require.True(t, <-gone)
 		res.Body.Close()
 	}},
-	{"the end of the context ends an upload", "", func(t *judge, client maker) {
+	{"the end of the context ends an upload", "waits until the body's Read returns", func(t *judge, client maker) {
 		gone := make(chan bool, 1)
 		ctx, cancel := context.WithCancel(t.real.Context())
 		b := play(t.real, func(p *peer) {
@@ -650,8 +650,16 @@ var conformance = []struct {
 		body := streamOf(r)
 		req := request(t, "POST", b.URL, "").WithContext(ctx)
 		req.Body, req.ContentLength = body, 100
-		_, err := client(settings{}).RoundTrip(req)
-		require.ErrorIs(t, err, context.Canceled)
+		ended := make(chan error, 1)
+		rt := client(settings{})
+		go func() { _, err := rt.RoundTrip(req); ended <- err }()
+		defer w.CloseWithError(context.Canceled)
+		select {
+		case err := <-ended:
+			require.ErrorIs(t, err, context.Canceled)
+		case <-time.After(time.Second):
+			require.Fail(t, "still waiting")
+		}
 		require.True(t, <-gone)
 		w.CloseWithError(context.Canceled)
 		require.True(t, body.wasClosed())
