@@ -24,6 +24,7 @@ type outgoing struct {
 // prepare checks req and writes its header into a buffer. Whatever the caller
 // put into the request, the bytes are one well-formed message or an error.
 func (o *outgoing) prepare(req *http.Request) error {
+	o.body = req.Body
 	if err := o.check(req); err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (o *outgoing) check(req *http.Request) error {
 
 // measure finds how the body is framed and whether it can go out inline.
 func (o *outgoing) measure(req *http.Request) {
-	o.body, o.size = req.Body, req.ContentLength
+	o.size = req.ContentLength
 	memory := inMemory(req)
 	switch {
 	case o.body == nil || o.body == http.NoBody || memory == 0:
