@@ -264,7 +264,9 @@ func (c *composer) replaceHarm(j *jsonEditor, said []span) {
 }
 
 // prose is what the person reads of a document: the reply's own field and every
-// judged string of several words; where there is neither, every judged string.
+// judged string of several words. Where there is neither and harm is known to be
+// there, it is every judged string; where nothing is known, a message without
+// anything to read, such as "typing", goes on.
 func (c *composer) prose(j *jsonEditor, said []span) (places []span) {
 	places = append(places, said...)
 	var all []span
@@ -278,7 +280,7 @@ func (c *composer) prose(j *jsonEditor, said []span) (places []span) {
 			places = append(places, at)
 		}
 	}
-	if len(places) == 0 {
+	if len(places) == 0 && !c.failed {
 		return all
 	}
 	return places
