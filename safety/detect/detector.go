@@ -2,35 +2,143 @@ package detect
 
 import (
 	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
 
 	"github.com/theinterneti/tta-gateway/safety"
 )
 
-// Detector is an immutable, compiled detector.
-type Detector struct{ version string }
+// A Detector judges texts by a compiled pack of rules. It is immutable and safe
+// for simultaneous use.
+type Detector struct {
+	prog    *program
+	pool    *pool
+	version string
+}
 
-// Default returns the built-in detector.
-func Default() *Detector { return &Detector{version: "detect/0"} }
+//go:embed rules/*.rules
+var builtIn embed.FS
+
+var standard = sync.OnceValue(func() *Detector {
+	d, err := New(BuiltIn()...)
+	if err != nil {
+		panic(err) // the built-in pack is compiled by our tests
+	}
+	return d
+})
+
+// Default returns the built-in detector. It is compiled at the first call and
+// then shared.
+func Default() *Detector { return standard() }
+
+// BuiltIn returns the sources of the built-in pack.
+func BuiltIn() []Source {
+	names, err := fs.Glob(builtIn, "rules/*.rules")
+	if err != nil {
+		panic(err)
+	}
+	var out []Source
+	for _, name := range names {
+		text, err := builtIn.ReadFile(name)
+		if err != nil {
+			panic(err)
+		}
+		out = append(out, Source{Name: name, Text: string(text)})
+	}
+	return out
+}
+
+// New compiles a pack of rules. The error joins every complaint, each with
+// file, line and reason.
+func New(sources ...Source) (*Detector, error) {
+	prog, err := compile(sources)
+	if err != nil {
+		return nil, err
+	}
+	return &Detector{prog: prog, pool: &pool{prog: prog}, version: prog.name}, nil
+}
 
 // Version names rule pack and model.
 func (d *Detector) Version() string { return d.version }
 
-// SelfTest judges a few sentences of known meaning.
-func (d *Detector) SelfTest() error { return nil }
+// Inspect judges a text. It never fails; bytes that are not UTF-8 separate words.
+func (d *Detector) Inspect(_ context.Context, c safety.Content) (safety.Verdict, error) {
+	s := d.pool.get()
+	defer d.pool.put(s)
+	st := state{direct: c.Direction, inGame: c.InGame}
+	s.text(&st, c.Text, true)
+	return st.verdict(d), nil
+}
 
-// Inspect judges a text.
-func (d *Detector) Inspect(context.Context, safety.Content) (safety.Verdict, error) {
-	return safety.Verdict{Model: d.version}, nil
+// text judges as many blocks as can be told apart and returns what is left.
+func (s *scratch) text(st *state, text []byte, whole bool) []byte {
+	for len(text) > 0 {
+		n := nextBlock(text, whole)
+		if n == 0 {
+			break
+		}
+		s.block(st, text[:n])
+		step := n
+		if n > overlap && n < len(text) && !endsSentence(text[:n]) {
+			step = n - overlap
+		}
+		st.offset += step
+		text = text[step:]
+	}
+	return text
+}
+
+func endsSentence(block []byte) bool {
+	n := len(block)
+	return n >= 2 && (block[n-2] == '.' || block[n-2] == '!' || block[n-2] == '?' || block[n-2] == '\n')
+}
+
+// SelfTest judges every rule's own sentences and joins all that are judged
+// wrongly. The sentences are the pack's, nobody wrote them to the service.
+func (d *Detector) SelfTest() error {
+	var errs []error
+	for i := range d.prog.rules {
+		errs = append(errs, d.selfTest(&d.prog.rules[i])...)
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Detector) selfTest(r *rule) (errs []error) {
+	for _, text := range r.yes {
+		if !d.fires(r, text) {
+			errs = append(errs, fmt.Errorf("detect: %s:%d: rule %s does not hear its own sentence %q", r.file, r.line, r.id, text))
+		}
+	}
+	for _, text := range r.no {
+		if d.fires(r, text) {
+			errs = append(errs, fmt.Errorf("detect: %s:%d: rule %s hears %q", r.file, r.line, r.id, text))
+		}
+	}
+	return errs
+}
+
+func (d *Detector) fires(r *rule, text string) bool {
+	c := safety.Content{Text: []byte(text)}
+	if r.response {
+		c.Direction = safety.Response
+	}
+	s := d.pool.get()
+	defer d.pool.put(s)
+	st := state{direct: c.Direction}
+	s.text(&st, c.Text, true)
+	for i := range st.findings {
+		f := &st.findings[i]
+		if level, _ := st.severity(d.prog, f); d.prog.rules[f.rule].id == r.id && (level > 0 || r.severity == 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // Open begins a text that arrives in pieces.
-func (d *Detector) Open(context.Context, safety.Content) (safety.Stream, error) {
-	return &stream{d: d}, nil
+func (d *Detector) Open(_ context.Context, c safety.Content) (safety.Stream, error) {
+	return &stream{d: d, st: state{direct: c.Direction, inGame: c.InGame}}, nil
 }
-
-type stream struct{ d *Detector }
-
-func (s *stream) Write([]byte) (safety.Verdict, error) {
-	return safety.Verdict{Model: s.d.version}, nil
-}
-func (s *stream) Close() (safety.Verdict, error) { return safety.Verdict{Model: s.d.version}, nil }

@@ -1,0 +1,108 @@
+package detect
+
+import "github.com/theinterneti/tta-gateway/safety"
+
+// frameKind is a way in which the words around a finding change what it means.
+type frameKind uint8
+
+const (
+	negation frameKind = iota // "i am not going to …"
+	scope                     // ends the reach of a negation: "but"
+	past                      // "years ago", "i used to"
+	now                       // "again", "tonight": takes past back
+	fiction                   // "my character", "the goblin"
+	real                      // "irl", "ooc": takes fiction back, in the whole text
+	info                      // "an essay on", "the documentary"
+	laugh                     // "lol"
+	figure                    // "so bad that i", "of embarrassment"
+	quote                     // words in quotation marks
+	recovery                  // "i am better now", "clean for two years"
+	frameKinds
+)
+
+var frameNames = [frameKinds]string{"negation", "scope", "past", "now", "fiction", "real", "info", "laugh", "figure", "quote", "recovery"}
+
+func frameNamed(name string) (frameKind, bool) {
+	for i, n := range frameNames {
+		if n == name {
+			return frameKind(i), true
+		}
+	}
+	return 0, false
+}
+
+// damping says what a frame leaves of each severity. The table is fixed and
+// small so that a clinician can read it. A frame never deletes what is
+// imminent: someone who took all their pills may well write "lol".
+var damping = [frameKinds][safety.Imminent + 1]safety.Severity{
+	negation: {safety.None, safety.None, safety.None, safety.None, safety.Low},
+	past:     {safety.None, safety.None, safety.None, safety.Low, safety.Moderate},
+	recovery: {safety.None, safety.None, safety.None, safety.None, safety.Moderate},
+	fiction:  {safety.None, safety.None, safety.Low, safety.Low, safety.Low},
+	info:     {safety.None, safety.None, safety.None, safety.Low, safety.Moderate},
+	laugh:    {safety.None, safety.Low, safety.Low, safety.High, safety.Imminent},
+	figure:   {safety.None, safety.None, safety.None, safety.Low, safety.High},
+	quote:    {safety.None, safety.None, safety.Low, safety.Low, safety.Low},
+}
+
+// damps are the frames that lower, in the order in which they are applied.
+var damps = [...]frameKind{negation, past, recovery, fiction, info, quote, figure, laugh}
+
+// around says which frames lie over a hit on words [from, to) of the window.
+func (s *scratch) around(hit hit) uint16 {
+	s.findFrames(hit.lang, s.prog.rules[hit.rule].response)
+	var found uint16
+	for kind := range frameKinds {
+		if s.frames[kind] != 0 {
+			found |= 1 << kind
+		}
+	}
+	found &^= 1<<negation | 1<<scope | 1<<quote
+	if s.negated(hit) {
+		found |= 1 << negation
+	}
+	if s.window[hit.from].flags&inQuotes != 0 {
+		found |= 1 << quote
+	}
+	if found&(1<<now) != 0 {
+		found &^= 1<<past | 1<<recovery
+	}
+	return found
+}
+
+// findFrames evaluates the frames of a language once for a window.
+func (s *scratch) findFrames(lang uint8, response bool) {
+	if s.framed == int(lang) {
+		return
+	}
+	s.framed = int(lang)
+	s.frames = [frameKinds]uint64{}
+	for _, at := range s.prog.frames {
+		e := &s.prog.entries[at]
+		if e.response == response && (e.lang == lang || e.lang == shared) {
+			s.frames[e.frame] |= run(e.code, s.words|1, s.occ, s.words, s.end)
+		}
+	}
+}
+
+// reach is how many words a negation carries.
+const reach = 7
+
+// negated reports whether a negation before the last word of the hit reaches
+// it: within a few words, in the same clause, and not past a "but".
+func (s *scratch) negated(h hit) bool {
+	last := h.to - 1
+	for p := last; p > 0 && p > last-reach; p-- {
+		border := uint64(1) << p
+		if p <= h.from && s.window[p].flags&afterBreak != 0 {
+			return false
+		}
+		if s.frames[negation]&border != 0 && (p <= h.from || !h.ownNegation) {
+			return true
+		}
+		if p <= h.from+1 && s.frames[scope]&border != 0 {
+			return false
+		}
+	}
+	return false
+}

@@ -1,0 +1,301 @@
+package detect
+
+import (
+	"math/bits"
+	"slices"
+	"sync"
+
+	"github.com/theinterneti/tta-gateway/safety"
+)
+
+const (
+	// blockSize is how much text is looked at together when no sentence ends.
+	blockSize = 1024
+	// overlap is how much of a block is looked at again with the next one
+	// where a sentence had to be cut.
+	overlap = 160
+	// windowSize is how many words a pattern may see at once.
+	windowSize = 60
+	// windowStep leaves an overlap between the windows of one block.
+	windowStep = 40
+	// maxFindings bounds what one verdict lists; the gravest are kept.
+	maxFindings = 16
+	// shared marks patterns of every language.
+	shared = 255
+)
+
+// scratch is the working memory of one judgement, taken from a pool.
+type scratch struct {
+	prog    *program
+	lex     *lexicon
+	tokens  []token
+	letters []byte
+
+	window []token
+	occ    []uint64
+	set    []uint16 // classes with bits in occ
+	words  uint64
+	end    uint64
+	frames [frameKinds]uint64
+	framed int
+	tried  []uint32 // by entry: the round in which it was tried
+	round  uint32
+	todo   []uint16
+}
+
+type hit struct {
+	rule        int32
+	lang        uint8
+	from, to    int
+	ownNegation bool // "don't want to live": a negation inside belongs to the rule
+}
+
+func newScratch(p *program) *scratch {
+	return &scratch{
+		prog: p, lex: p.lex,
+		tokens: make([]token, 0, maxTokens), letters: make([]byte, 0, 4*blockSize),
+		occ: make([]uint64, p.classes), set: make([]uint16, 0, p.classes),
+		tried: make([]uint32, len(p.entries)), todo: make([]uint16, 0, len(p.entries)),
+	}
+}
+
+// state is what is known of a text so far. It is a value: copying it and going
+// on with the copy does not change the original, as long as findings are cut.
+type state struct {
+	offset   int // of the next block
+	quoted   bool
+	direct   safety.Direction
+	inGame   bool
+	real     bool // somebody said that this is not the game
+	signals  uint32
+	findings []found
+	votes    [8]uint16
+	words    int
+}
+
+// found is a finding before the end of the text is known.
+type found struct {
+	rule       int32
+	start, end int
+	frames     uint16
+}
+
+// block judges the next block of a text.
+func (s *scratch) block(st *state, text []byte) {
+	st.quoted = s.tokenise(text, st.quoted)
+	s.gather()
+	s.vote(st)
+	for at := 0; at < len(s.tokens); at += windowStep {
+		s.window = s.tokens[at:min(at+windowSize, len(s.tokens))]
+		s.look(st)
+		if at+windowSize >= len(s.tokens) {
+			break
+		}
+	}
+}
+
+// vote counts the frequent words of each language.
+func (s *scratch) vote(st *state) {
+	for i := range s.tokens {
+		st.words++
+		if m := s.prog.langOf[s.tokens[i].word]; m != 0 {
+			for m != 0 {
+				l := bits.TrailingZeros8(m)
+				st.votes[l]++
+				m &= m - 1
+			}
+		}
+	}
+}
+
+// look finds the candidates of a window by their rarest words and, if there
+// are any, evaluates them.
+func (s *scratch) look(st *state) {
+	s.round++
+	s.todo = s.todo[:0]
+	for i := range s.window {
+		for _, at := range s.prog.anchors[s.window[i].word] {
+			if s.tried[at] != s.round {
+				s.tried[at] = s.round
+				s.todo = append(s.todo, at)
+			}
+		}
+	}
+	if len(s.todo) == 0 {
+		return
+	}
+	s.fill()
+	for _, at := range s.todo {
+		s.try(st, &s.prog.entries[at])
+	}
+}
+
+// fill notes for each class where its words stand in the window.
+func (s *scratch) fill() {
+	for _, class := range s.set {
+		s.occ[class] = 0
+	}
+	s.set, s.framed = s.set[:0], -1
+	for i := range s.window {
+		for _, class := range s.prog.ofWord[s.window[i].word] {
+			if s.occ[class] == 0 {
+				s.set = append(s.set, class)
+			}
+			s.occ[class] |= 1 << i
+		}
+	}
+	s.words = 1<<len(s.window) - 1
+	s.end = 1 << len(s.window)
+}
+
+// try evaluates one rule's pattern.
+func (s *scratch) try(st *state, e *entry) {
+	r := &s.prog.rules[e.rule]
+	if r.response != (st.direct == safety.Response) {
+		return
+	}
+	ends := run(e.code, s.words, s.occ, s.words, s.end)
+	if ends == 0 {
+		return
+	}
+	for from := 0; from < len(s.window) && ends != 0; from++ {
+		if got := run(e.code, 1<<from, s.occ, s.words, s.end); got != 0 {
+			to := bits.TrailingZeros64(got)
+			if to <= from {
+				continue
+			}
+			s.keep(st, hit{e.rule, e.lang, from, to, e.ownNegation})
+			ends &^= got
+		}
+	}
+}
+
+// keep adds a hit with its frames to what was found.
+func (s *scratch) keep(st *state, h hit) {
+	r := &s.prog.rules[h.rule]
+	f := found{rule: h.rule, start: st.offset + int(s.window[h.from].start), end: st.offset + int(s.window[h.to-1].end), frames: s.around(h) &^ r.ignore}
+	if f.frames&(1<<real) != 0 {
+		st.real = true
+	}
+	for i := range st.findings {
+		o := &st.findings[i]
+		if o.rule == f.rule && (o.start == f.start || o.end == f.end) {
+			return
+		}
+	}
+	if len(st.findings) < 4*maxFindings {
+		st.findings = append(st.findings, f)
+	}
+}
+
+// severity is what the frames leave of a finding.
+func (st *state) severity(p *program, f *found) (safety.Severity, uint16) {
+	r := &p.rules[f.rule]
+	frames := f.frames
+	if st.inGame && r.act {
+		frames |= 1 << fiction
+	}
+	if st.real {
+		frames &^= 1<<fiction | 1<<quote
+	}
+	level := r.severity
+	var applied uint16
+	for _, kind := range damps {
+		if frames&(1<<kind) != 0 {
+			if lower := damping[kind][level]; lower < level {
+				level = lower
+				applied |= 1 << kind
+			}
+		}
+	}
+	if st.real {
+		applied |= f.frames & (1 << real)
+	}
+	return level, applied
+}
+
+// verdict sums up.
+func (st *state) verdict(d *Detector) safety.Verdict {
+	v := safety.Verdict{Model: d.version, Language: st.language(d.prog)}
+	if len(st.findings) == 0 {
+		return v
+	}
+	var signals uint32
+	for i := range st.findings {
+		f := &st.findings[i]
+		r := &d.prog.rules[f.rule]
+		if r.shadow {
+			continue
+		}
+		level, frames := st.severity(d.prog, f)
+		if level == safety.None && r.severity != safety.None || frames&(1<<negation) != 0 {
+			continue
+		}
+		signals |= r.signals
+		if level == safety.None {
+			continue
+		}
+		v.Findings = append(v.Findings, safety.Finding{Rule: r.id, Category: r.category, Severity: level, Start: f.start, End: f.end, Frames: frameList(frames)})
+	}
+	for _, c := range d.prog.combinations {
+		if signals&c.needs == c.needs {
+			v.Findings = append(v.Findings, safety.Finding{Rule: c.id, Category: c.category, Severity: c.severity, Start: 0, End: st.offset})
+		}
+	}
+	slices.SortStableFunc(v.Findings, func(a, b safety.Finding) int { return int(b.Severity) - int(a.Severity) })
+	if len(v.Findings) > maxFindings {
+		v.Findings = v.Findings[:maxFindings]
+	}
+	for _, f := range v.Findings {
+		v.Severity = max(v.Severity, f.Severity)
+		if !slices.Contains(v.Categories, f.Category) {
+			v.Categories = append(v.Categories, f.Category)
+		}
+	}
+	v.Score = []float64{0.01, 0.3, 0.6, 0.8, 0.95}[v.Severity]
+	return v
+}
+
+func frameList(frames uint16) []string {
+	var out []string
+	for kind := range frameKinds {
+		if frames&(1<<kind) != 0 {
+			out = append(out, frameNames[kind])
+		}
+	}
+	return out
+}
+
+// language names the language with the most frequent words, "" if none stands out.
+func (st *state) language(p *program) string {
+	best, second := 0, uint16(0)
+	for i := range p.languages {
+		if st.votes[i] > st.votes[best] {
+			best = i
+		}
+	}
+	for i := range p.languages {
+		if i != best {
+			second = max(second, st.votes[i])
+		}
+	}
+	if len(p.languages) == 0 || st.votes[best] == 0 || st.votes[best] == second {
+		return ""
+	}
+	return p.languages[best]
+}
+
+// pool hands out scratches of one program.
+type pool struct {
+	prog *program
+	pool sync.Pool
+}
+
+func (p *pool) get() *scratch {
+	if s, ok := p.pool.Get().(*scratch); ok {
+		return s
+	}
+	return newScratch(p.prog)
+}
+
+func (p *pool) put(s *scratch) { p.pool.Put(s) }

@@ -1,0 +1,544 @@
+package detect
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/theinterneti/tta-gateway/safety"
+)
+
+// A Source is one file of a rule pack.
+type Source struct {
+	Name string // for messages: "en.rules"
+	Text string
+}
+
+// rule says that some words mean a danger.
+type rule struct {
+	id       string
+	category safety.Category
+	severity safety.Severity
+	response bool
+	third    bool   // tells of somebody else
+	shadow   bool   // found and counted, but says nothing yet
+	ignore   uint16 // frames that do not change it, a bit each
+	act      bool   // an act that players let their characters do
+	signals  uint32
+	language uint8
+	why      string
+	yes, no  []string
+	line     int
+	file     string
+}
+
+// entry is one compiled pattern: of a rule, or of a frame.
+type entry struct {
+	code  []instr
+	rule  int32 // index of the rule, -1 for a frame
+	frame frameKind
+	lang  uint8
+	// ownNegation says that the pattern itself holds a word like "not", so
+	// that only a negation before it turns its meaning round.
+	ownNegation bool
+	response    bool
+}
+
+// combination is a danger that no single sentence tells.
+type combination struct {
+	id       string
+	needs    uint32
+	category safety.Category
+	severity safety.Severity
+}
+
+// program is everything that was compiled from the sources of a pack. It does
+// not change any more.
+type program struct {
+	name         string
+	lex          *lexicon
+	number, many uint16 // what a word of digits stands for: up to five, and more
+	classes      int
+	ofWord       [][]uint16 // classes by word
+	kindOf       []uint16   // the first named class of a word, for the model
+	anchors      [][]uint16 // rule entries to try by word
+	entries      []entry
+	frames       []int // entries that are frames
+	rules        []rule
+	signals      []string
+	combinations []combination
+	languages    []string
+	langOf       []uint8 // languages in which a word is a frequent one, a bit each
+}
+
+// compiler turns sources into a program.
+type compiler struct {
+	prog     *program
+	classes  map[string][]string
+	macros   map[string]node
+	common   map[string]int
+	sets     map[string]uint16 // class by its words
+	members  [][]uint16
+	named    map[string]int
+	hot      map[string]bool
+	pending  []pending
+	errs     []error
+	file     string
+	line     int
+	lang     uint8
+	response bool
+}
+
+type pending struct {
+	tree   node
+	entry  entry
+	text   string
+	file   string
+	line   int
+	common map[string]int
+}
+
+const maxErrors = 20
+
+func (c *compiler) fail(format string, args ...any) {
+	if len(c.errs) < maxErrors {
+		c.errs = append(c.errs, fmt.Errorf("detect: %s:%d: %s", c.file, c.line, fmt.Sprintf(format, args...)))
+	}
+}
+
+// compile reads all sources; its error joins every complaint.
+func compile(sources []Source) (*program, error) {
+	p := &program{lex: newLexicon(), classes: 1}
+	c := &compiler{prog: p, sets: map[string]uint16{}, hot: map[string]bool{}, named: map[string]int{}}
+	p.number, p.many = p.lex.add("#number"), p.lex.add("#many")
+	for _, src := range sources {
+		c.source(src)
+	}
+	if len(c.errs) == 0 {
+		c.link()
+	}
+	if err := errors.Join(c.errs...); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// source reads one file. Each file has its own classes, macros and language.
+//
+// A statement begins in the first column; the indented lines below belong to it.
+func (c *compiler) source(src Source) {
+	c.classes, c.macros, c.common = map[string][]string{}, map[string]node{}, map[string]int{}
+	c.file, c.line, c.lang, c.response = src.Name, 0, 0, false
+	add := func(string) { c.fail("an indented line belongs to nothing") }
+	for text := range strings.SplitSeq(src.Text, "\n") {
+		c.line++
+		if strings.HasPrefix(text, "#") {
+			continue
+		}
+		text, _, _ = strings.Cut(text, " # ")
+		body := strings.TrimSpace(text)
+		switch {
+		case body == "":
+		case text[0] == ' ' || text[0] == '\t':
+			add(body)
+		default:
+			key, rest, _ := strings.Cut(body, " ")
+			add = c.statement(key, strings.TrimSpace(rest))
+		}
+	}
+}
+
+// statement begins a statement and returns what takes its further lines.
+func (c *compiler) statement(key, rest string) (add func(string)) {
+	none := func(string) { c.fail("%q has no further lines", key) }
+	switch key {
+	case "pack":
+		c.prog.name = rest
+	case "language":
+		c.language(rest)
+	case "direction":
+		c.response = rest == "response"
+		if rest != "response" && rest != "request" {
+			c.fail("unknown direction %q: want request or response", rest)
+		}
+	case "stopwords":
+		c.stopwords(rest)
+		return c.stopwords
+	case "common":
+		weight, words, _ := strings.Cut(rest, " ")
+		c.commonWords(weight, words)
+		return func(s string) { c.commonWords(weight, s) }
+	case "class":
+		name, words, _ := strings.Cut(rest, " ")
+		c.class(name, words)
+		return func(s string) { c.class(name, s) }
+	case "macro":
+		name, body, _ := strings.Cut(rest, " ")
+		c.macro(name, body)
+		return func(s string) { c.macro(name, s) }
+	case "rule":
+		return c.rule(rest)
+	case "frame":
+		return c.frame(rest)
+	case "combine":
+		c.combine(rest)
+	default:
+		c.fail("unknown statement %q", key)
+	}
+	return none
+}
+
+func (c *compiler) language(name string) {
+	if name == "any" {
+		c.lang = shared
+		return
+	}
+	i := slices.Index(c.prog.languages, name)
+	if i < 0 {
+		i = len(c.prog.languages)
+		c.prog.languages = append(c.prog.languages, name)
+	}
+	if i > 7 {
+		c.fail("more than 8 languages")
+		return
+	}
+	c.lang = uint8(i)
+}
+
+func (c *compiler) stopwords(words string) {
+	for _, w := range strings.Fields(words) {
+		id := int(c.word(w))
+		for len(c.prog.langOf) <= id {
+			c.prog.langOf = append(c.prog.langOf, 0)
+		}
+		c.prog.langOf[id] |= 1 << c.lang
+	}
+}
+
+func (c *compiler) commonWords(weight, words string) {
+	n := 0
+	if _, err := fmt.Sscan(weight, &n); err != nil || n <= 0 {
+		c.fail("bad weight %q", weight)
+	}
+	for _, w := range strings.Fields(words) {
+		c.common[w] = n
+	}
+}
+
+func (c *compiler) commonness(word string) int { return max(1, c.common[word]) }
+
+func (c *compiler) word(w string) uint16 {
+	if !plainWord(w) {
+		c.fail("bad word %q: want lower-case letters without accents", w)
+		return 0
+	}
+	if len(c.prog.lex.words) >= 1<<16-1 {
+		c.fail("too many words")
+		return 0
+	}
+	id := c.prog.lex.add(w)
+	if at := strings.IndexByte(w, '\''); at >= 0 {
+		c.prog.lex.alias([]byte(w[:at]+w[at+1:]), id)
+	}
+	return id
+}
+
+// class adds words to a class. "~word" also stands for its misspellings; a
+// name in capitals includes another class.
+func (c *compiler) class(name, words string) {
+	if name == "" || name[0] < 'A' || name[0] > 'Z' {
+		c.fail("bad class name %q: want capitals", name)
+		return
+	}
+	if _, ok := c.named[name]; !ok {
+		c.named[name] = len(c.named) + 1
+	}
+	for _, w := range strings.Fields(words) {
+		switch {
+		case w[0] >= 'A' && w[0] <= 'Z':
+			other, ok := c.classes[w]
+			if !ok {
+				c.fail("unknown class %s", w)
+			}
+			c.classes[name] = append(c.classes[name], other...)
+		case w[0] == '~':
+			c.hot[w[1:]] = true
+			w = w[1:]
+			fallthrough
+		default:
+			c.kind(c.word(w), c.named[name])
+			c.classes[name] = append(c.classes[name], w)
+		}
+	}
+}
+
+// kind remembers the first class that names a word: the model sees words by it.
+func (c *compiler) kind(id uint16, class int) {
+	for len(c.prog.kindOf) <= int(id) {
+		c.prog.kindOf = append(c.prog.kindOf, 0)
+	}
+	if c.prog.kindOf[id] == 0 {
+		c.prog.kindOf[id] = uint16(class)
+	}
+}
+
+func (c *compiler) macro(name, body string) {
+	if name == "" || name[0] < 'A' || name[0] > 'Z' || c.classes[name] != nil {
+		c.fail("bad macro name %q", name)
+		return
+	}
+	if body == "" {
+		return
+	}
+	n, err := parsePattern(c, body)
+	if err != nil {
+		c.fail("%v", err)
+		return
+	}
+	if old, ok := c.macros[name]; ok {
+		n = oneOf(old, n)
+	}
+	c.macros[name] = n
+}
+
+func (c *compiler) rule(head string) (add func(string)) {
+	fields := strings.Fields(head)
+	ignore := func(string) {}
+	if len(fields) < 3 {
+		c.fail("want rule ID CATEGORY SEVERITY [OPTION...]")
+		return ignore
+	}
+	r := rule{id: fields[0], category: safety.Category(fields[1]), response: c.response, language: c.lang, line: c.line, file: c.file}
+	severity, err := safety.ParseSeverity(fields[2])
+	if err != nil {
+		c.fail("%v", err)
+	}
+	r.severity = severity
+	for _, option := range fields[3:] {
+		c.option(&r, option)
+	}
+	if !knownCategory(r.category) {
+		c.fail("unknown category %q", r.category)
+	}
+	for _, other := range c.prog.rules {
+		if other.id == r.id {
+			c.fail("rule %s stands already at %s:%d", r.id, other.file, other.line)
+		}
+	}
+	at := int32(len(c.prog.rules))
+	c.prog.rules = append(c.prog.rules, r)
+	return func(line string) {
+		r := &c.prog.rules[at]
+		switch key, rest, _ := strings.Cut(line, ": "); key {
+		case "why":
+			r.why = rest
+		case "yes":
+			r.yes = append(r.yes, rest)
+		case "no":
+			r.no = append(r.no, rest)
+		default:
+			c.pattern(line, entry{rule: at, lang: c.lang})
+		}
+	}
+}
+
+func (c *compiler) option(r *rule, option string) {
+	switch {
+	case option == "act":
+		r.act = true
+	case option == "third":
+		r.third = true
+	case option == "shadow":
+		r.shadow = true
+	case strings.HasPrefix(option, "sig:"):
+		r.signals |= 1 << c.signal(option[4:])
+	case strings.HasPrefix(option, "-"):
+		kind, ok := frameNamed(option[1:])
+		if !ok {
+			c.fail("unknown frame %q", option[1:])
+		}
+		r.ignore |= 1 << kind
+	default:
+		c.fail("unknown option %q", option)
+	}
+}
+
+func (c *compiler) signal(name string) int {
+	i := slices.Index(c.prog.signals, name)
+	if i < 0 {
+		i = len(c.prog.signals)
+		c.prog.signals = append(c.prog.signals, name)
+	}
+	if i > 31 {
+		c.fail("more than 32 signals")
+		return 0
+	}
+	return i
+}
+
+func (c *compiler) frame(name string) (add func(string)) {
+	kind, ok := frameNamed(name)
+	if !ok {
+		c.fail("unknown frame %q", name)
+	}
+	return func(line string) { c.pattern(line, entry{rule: -1, frame: kind, lang: c.lang}) }
+}
+
+// combine reads "combine ID A+B CATEGORY SEVERITY".
+func (c *compiler) combine(rest string) {
+	fields := strings.Fields(rest)
+	if len(fields) != 4 {
+		c.fail("want combine ID SIGNAL+SIGNAL CATEGORY SEVERITY")
+		return
+	}
+	severity, err := safety.ParseSeverity(fields[3])
+	if err != nil {
+		c.fail("%v", err)
+	}
+	out := combination{id: fields[0], category: safety.Category(fields[2]), severity: severity}
+	for name := range strings.SplitSeq(fields[1], "+") {
+		if !slices.Contains(c.prog.signals, name) {
+			c.fail("no rule gives the signal %q", name)
+		}
+		out.needs |= 1 << c.signal(name)
+	}
+	c.prog.combinations = append(c.prog.combinations, out)
+}
+
+func (c *compiler) pattern(text string, e entry) {
+	n, err := parsePattern(c, text)
+	if err != nil {
+		c.fail("%v", err)
+		return
+	}
+	e.ownNegation, e.response = c.negates(text), c.response
+	c.pending = append(c.pending, pending{tree: n, entry: e, text: text, file: c.file, line: c.line, common: c.common})
+}
+
+// negates reports whether a pattern names a word of the class NEG, apart from
+// those that macros bring along.
+func (c *compiler) negates(text string) bool {
+	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ()[]|", r) }) {
+		if slices.Contains(c.classes["NEG"], w) {
+			return true
+		}
+	}
+	return false
+}
+
+// link compiles the patterns once all words are known.
+func (c *compiler) link() {
+	for _, p := range c.pending {
+		c.file, c.line, c.common = p.file, p.line, p.common
+		c.linkPattern(p)
+	}
+	if len(c.errs) > 0 {
+		return
+	}
+	for _, w := range slices.Sorted(maps.Keys(c.hot)) {
+		c.prog.lex.heat(c.word(w))
+	}
+	c.spread()
+	c.prog.langOf = grown(c.prog.langOf, len(c.prog.lex.words))
+	c.prog.kindOf = grown(c.prog.kindOf, len(c.prog.lex.words))
+}
+
+func grown[T any](s []T, n int) []T {
+	return append(s, make([]T, max(0, n-len(s)))...)
+}
+
+func (c *compiler) linkPattern(p pending) {
+	defer func() {
+		if r := recover(); r != nil {
+			e, ok := r.(parseError)
+			if !ok {
+				panic(r)
+			}
+			c.fail("%s in %q", string(e), p.text)
+		}
+	}()
+	at := len(c.prog.entries)
+	p.entry.code = c.emit(nil, p.tree, 0)
+	words, _ := c.anchor(p.tree)
+	if words == nil {
+		c.fail("%q wants at least one word that must stand in it", p.text)
+		return
+	}
+	c.prog.entries = append(c.prog.entries, p.entry)
+	if p.entry.rule < 0 {
+		c.prog.frames = append(c.prog.frames, at)
+		return
+	}
+	for _, w := range words {
+		id := int(c.word(w))
+		c.prog.anchors = grown(c.prog.anchors, id+1)
+		if !slices.Contains(c.prog.anchors[id], uint16(at)) {
+			c.prog.anchors[id] = append(c.prog.anchors[id], uint16(at))
+		}
+	}
+}
+
+// classOf returns the number of the class of exactly these words.
+func (c *compiler) classOf(words []string) uint16 {
+	ids := make([]uint16, 0, len(words))
+	for _, w := range words {
+		ids = append(ids, c.word(w))
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	key := fmt.Sprint(ids)
+	class, ok := c.sets[key]
+	if !ok {
+		class = uint16(c.prog.classes)
+		c.prog.classes++
+		c.sets[key] = class
+		c.members = append(c.members, ids)
+	}
+	return class
+}
+
+// spread tells every word its classes; a word also has those of "pre*".
+func (c *compiler) spread() {
+	p := c.prog
+	n := len(p.lex.words)
+	p.ofWord, p.anchors = make([][]uint16, n), grown(p.anchors, n)
+	p.kindOf = grown(p.kindOf, n)
+	for class, ids := range c.members {
+		for _, id := range ids {
+			p.ofWord[id] = append(p.ofWord[id], uint16(class+1))
+		}
+	}
+	var stems []int
+	for id, w := range p.lex.words {
+		if strings.HasSuffix(w, "*") {
+			stems = append(stems, id)
+		}
+	}
+	for id, w := range p.lex.words {
+		for _, stem := range stems {
+			if id != stem && strings.HasPrefix(w, strings.TrimSuffix(p.lex.words[stem], "*")) {
+				p.ofWord[id] = joinIDs(p.ofWord[id], p.ofWord[stem])
+				p.anchors[id] = joinIDs(p.anchors[id], p.anchors[stem])
+				if p.kindOf[id] == 0 {
+					p.kindOf[id] = p.kindOf[stem]
+				}
+			}
+		}
+	}
+}
+
+func joinIDs(a, b []uint16) []uint16 {
+	out := append(slices.Clone(a), b...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+var categories = []safety.Category{
+	safety.SuicidalIdeation, safety.SelfHarm, safety.HarmToOthers, safety.Abuse, safety.SubstanceCrisis, safety.EatingDisorder,
+	safety.Psychosis, safety.Panic, safety.SevereDepression, safety.TraumaResponse, safety.GeneralDistress, safety.ThirdParty,
+	safety.Methods, safety.Encouragement, safety.Pact, safety.Glorification, safety.Secrecy, safety.Clinician, safety.Medication,
+}
+
+func knownCategory(c safety.Category) bool { return slices.Contains(categories, c) }
