@@ -69,6 +69,7 @@ type Trail struct {
 	file    file
 	size    int64 // of whole lines
 	dirty   bool  // something was written and not synced
+	torn    bool  // half a line may stand behind the last whole one
 	closed  bool
 	last    link
 	reserve []safety.Event
@@ -197,13 +198,17 @@ func (t *Trail) drain() error {
 // append writes one record and makes it the end of the chain. A line that could
 // not be written to its end is taken back, so that the next begins on its own.
 func (t *Trail) append(e entry, durably bool) error {
+	if err := t.mend(); err != nil {
+		return t.fail(err)
+	}
 	e.Seq = t.last.seq + 1
 	line, hash, err := render(e, t.last.hash)
 	if err != nil {
 		return t.fail(err)
 	}
 	if _, err := t.file.Write(line); err != nil {
-		return t.fail(errors.Join(err, t.file.Truncate(t.size)))
+		t.torn = true
+		return t.fail(errors.Join(err, t.mend()))
 	}
 	t.size += int64(len(line))
 	t.last, t.dirty = link{e.Seq, hash}, true
@@ -213,6 +218,18 @@ func (t *Trail) append(e entry, durably bool) error {
 		// that Healthy tells of, but no reason to write the event twice.
 		_ = t.sync()
 	}
+	return nil
+}
+
+// mend takes half a line back that a failed write left.
+func (t *Trail) mend() error {
+	if !t.torn {
+		return nil
+	}
+	if err := t.file.Truncate(t.size); err != nil {
+		return err
+	}
+	t.torn = false
 	return nil
 }
 
