@@ -129,7 +129,7 @@ func TestASentenceCutOverFieldsIsFoundAndHarmlessNeighboursAreNot(t *testing.T) 
 	}
 	assert.Equal(t, safety.High, open("application/json", `{"a":"i want","id":"2026-11-22","b":"to die"}`).Severity)
 	assert.Equal(t, safety.High, open("application/x-www-form-urlencoded", `a=i+want&b=to+die`).Severity)
-	v := open("application/json", `{"a":"` + dying + `","b":"x"}`)
+	v := open("application/json", `{"a":"`+dying+`","b":"x"}`)
 	assert.Len(t, v.Findings, 1, "what a piece says is not said again by the whole")
 }
 

@@ -386,4 +386,3 @@ func TestAWriterThatCannotFlushSaysSo(t *testing.T) {
 	err = http.NewResponseController(p.Writer(&sink{header: http.Header{}})).Flush()
 	assert.True(t, errors.Is(err, http.ErrNotSupported))
 }
-
