@@ -75,21 +75,19 @@ func (s *section) line(b []byte, lf int) ([]byte, error) {
 // is complete: a service of another protocol may never send a line feed.
 func (s *section) plausible(b []byte) error {
 	const start = "HTTP/1."
-	if s.trailer || s.pos > 0 {
+	n := min(len(b), len(start))
+	if s.trailer || s.pos > 0 || string(b[:n]) == start[:n] {
 		return nil
 	}
-	if n := min(len(b), len(start)); string(b[:n]) != start[:n] {
-		return malformed("does not begin with HTTP/1")
-	}
-	return nil
+	return malformed("does not begin with HTTP/1")
 }
 
 // parseStatus takes a status line: "HTTP/1.1 200 OK". The reason may be
 // empty, and the blank before it missing then (RFC 9112, 4, asks for the
 // blank; many forget it).
 func (s *section) parseStatus(line []byte) error {
-	if err := s.plausible(line); err != nil {
-		return err
+	if !bytes.HasPrefix(line, []byte("HTTP/1.")) {
+		return malformed("does not begin with HTTP/1")
 	}
 	if len(line) < 12 || !isDigit(line[7]) || line[8] != ' ' || len(line) > 12 && line[12] != ' ' {
 		return malformed("status line")
