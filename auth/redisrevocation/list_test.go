@@ -2,6 +2,7 @@ package redisrevocation_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -211,6 +212,83 @@ func TestRedisOutOfReachIsNotAskedByEveryRequest(t *testing.T) {
 		require.Error(t, err)
 		require.Greater(t, tries.Load(), first)
 	})
+}
+
+// trips counts round trips, and cuts the line when told to.
+type trips struct {
+	redis.Hook
+	count atomic.Int64
+	cut   atomic.Bool
+}
+
+func (h *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		h.count.Add(1)
+		if h.cut.Load() {
+			return errors.New("the line is cut")
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func (h *trips) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (h *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func counted(t *testing.T) (*trips, *redis.Client) {
+	t.Helper()
+	client, hook := start(t).client(t), new(trips)
+	require.NoError(t, client.Ping(context.Background()).Err()) // a connection's greeting is a pipeline, too
+	client.AddHook(hook)
+	return hook, client
+}
+
+func TestAnswersAreRememberedAndBounded(t *testing.T) {
+	hook, client := counted(t)
+	list := &redisrevocation.List{Client: client, Timeout: patient, Fresh: time.Hour, MaxRemembered: 4}
+	cost := func(ids ...string) int64 {
+		before := hook.count.Load()
+		revoked, err := list.Revoked(context.Background(), ids...)
+		require.NoError(t, err)
+		require.False(t, revoked)
+		return hook.count.Load() - before
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		assert.EqualValues(t, 1, cost(id))
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		assert.Zero(t, cost(id), "%s is remembered", id)
+	}
+	assert.EqualValues(t, 1, cost("a", "z"), "one is not known: one trip for all")
+	assert.EqualValues(t, 1, cost("x"))
+	assert.EqualValues(t, 1, cost("y"))
+	assert.EqualValues(t, 1, cost("b"), "and forgotten in the end")
+}
+
+func TestACallerWhoLeavesSaysNothingAboutRedis(t *testing.T) {
+	_, client := counted(t)
+	list := &redisrevocation.List{Client: client, Timeout: patient, Fresh: time.Hour,
+		OnError: func(err error) { t.Error(err) }}
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := list.Revoked(gone, "a")
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = list.Revoked(context.Background(), "a")
+	require.NoError(t, err)
+}
+
+func TestOneSuccessEndsTheRest(t *testing.T) {
+	ctx := context.Background()
+	hook, client := counted(t)
+	list := &redisrevocation.List{Client: client, Timeout: patient, Fresh: time.Hour}
+	hook.cut.Store(true)
+	_, err := list.Revoked(ctx, "a")
+	require.ErrorContains(t, err, "the line is cut")
+	hook.cut.Store(false)
+	_, err = list.Revoked(ctx, "a")
+	require.ErrorContains(t, err, "the line is cut", "not asked again so soon")
+	require.NoError(t, list.Revoke(ctx, "b", time.Now().Add(time.Hour)), "a logout is tried in any case")
+	_, err = list.Revoked(ctx, "a")
+	require.NoError(t, err, "and shows that Redis is back")
 }
 
 func TestNoClient(t *testing.T) {
