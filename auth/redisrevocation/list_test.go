@@ -237,8 +237,10 @@ func (h *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return n
 func counted(t *testing.T) (*trips, *redis.Client) {
 	t.Helper()
 	client, hook := start(t).client(t), new(trips)
-	require.NoError(t, client.Ping(context.Background()).Err()) // a connection's greeting is a pipeline, too
 	client.AddHook(hook)
+	warm := &redisrevocation.List{Client: client, Timeout: patient}
+	_, err := warm.Revoked(context.Background(), "warm") // a connection begins with a pipeline of its own
+	require.NoError(t, err)
 	return hook, client
 }
 
