@@ -43,7 +43,7 @@ func (p *Passage) answer(status int, header http.Header, held []byte, cut string
 	a.plain.budget = p.guard.plan.budget
 	q := p.guard.inquire(p.exchange.route, p.exchange.key(), Response)
 	q.contentType, q.doc, q.fields = header.Get("Content-Type"), held, p.guard.plan.replyFields
-	q.harm = func(v Verdict) bool { return p.guard.plan.table.of(Response, v)&Replace != 0 }
+	q.harm = p.guard.plan.table
 	if codings := layers(header["Content-Encoding"]); len(codings) > 0 && len(held) > 0 {
 		q.skip(decode(codings, held, &a.plain, p.guard.plan.maxBody))
 		q.doc = a.plain.data

@@ -125,7 +125,7 @@ func (x *exchange) recordVerdict(ctx context.Context, d Direction, v Verdict, c 
 		return Event{}
 	}
 	e := x.event(d, v, c)
-	if !found {
+	if v.Severity == None {
 		e.Kind = KindUnknown
 	}
 	x.record(ctx, e)

@@ -155,3 +155,34 @@ func TestPaths(t *testing.T) {
 	got, _ = shown(t, many[:64], "application/json", `{"a":"one","else":"two"}`)
 	assert.Equal(t, []string{"one"}, got)
 }
+
+func TestVeryManyStringsAreJudgedInBulks(t *testing.T) {
+	body := "[" + strings.Repeat(`"a",`, 100_000) + `"` + dying + `"]`
+	inspected := script()
+	for desc, inspector := range map[string]safety.Inspector{"prompt": inspected, "aside": safetytest.Slow{Inspector: script()}} {
+		g := &safety.Guard{Inspector: inspector}
+		p, err := g.Open(httptest.NewRequest("POST", "/", strings.NewReader(body)), 0)
+		require.NoError(t, err)
+		assert.Equal(t, safety.High, p.Verdict().Severity, desc)
+		p.Close()
+	}
+	assert.Less(t, len(inspected.Shown()), 1200)
+
+	harm := `{"list":[` + strings.Repeat(`"a b",`, 2000) + `"` + poison + `"]}`
+	g := &safety.Guard{Inspector: script()}
+	res := post(t, g.Wrap(&service{contentType: "application/json", answer: harm}), "application/json", "{}")
+	assert.NotContains(t, text(t, res), poison)
+}
+
+func BenchmarkManyTinyStrings(b *testing.B) {
+	body := "[" + strings.Repeat(`"a",`, 250_000) + `"a"]`
+	g := &safety.Guard{Inspector: noop{}}
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		p, err := g.Open(httptest.NewRequest("POST", "/", strings.NewReader(body)), 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p.Close()
+	}
+}

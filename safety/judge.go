@@ -30,6 +30,13 @@ const (
 	// maxPieces and maxJoined bound what is judged as one text besides.
 	maxPieces = 64
 	maxJoined = 16 << 10
+	// maxSingles is how many texts of a message are judged each by itself; the
+	// rest is judged in bulks of bulkSize, so that a body of a hundred thousand
+	// tiny strings costs no more than one long text. An Inspector that is no
+	// Prompt is asked by itself about fewer.
+	maxSingles      = 1024
+	maxSinglesAside = 32
+	bulkSize        = 4 << 10
 	// maxParts bounds the parts of a multipart body.
 	maxParts = 256
 )
@@ -41,7 +48,7 @@ type inquiry struct {
 	contentType string
 	doc         []byte
 	fields      *paths
-	harm        func(Verdict) bool // which strings of a JSON document to note
+	harm        *table // of a reply: which strings of a JSON document to note
 
 	verdict  Verdict
 	kind     kind
@@ -117,7 +124,7 @@ func (q *inquiry) read(ctx context.Context, s *scratch) {
 		q.keepRecoded(text)
 	}
 	q.skip(reason)
-	s.joined = s.joined[:0]
+	s.joined, s.bulk = s.joined[:0], s.bulk[:0]
 	switch q.kind = classify(q.contentType, text); q.kind {
 	case jsonText:
 		q.readJSON(ctx, s, text)
@@ -130,6 +137,7 @@ func (q *inquiry) read(ctx context.Context, s *scratch) {
 	case binaryData:
 		q.skip(SkippedBinary)
 	}
+	q.judgeBulk(ctx, s)
 	q.readJoined(ctx, s)
 }
 
@@ -164,7 +172,7 @@ func (q *inquiry) readJSON(ctx context.Context, s *scratch, doc []byte) {
 	w.reset(doc, q.fields)
 	for w.next() {
 		v := q.piece(ctx, s, w.text)
-		if q.harm != nil && q.harm(v) {
+		if q.harm != nil && q.harm.of(Response, v)&Replace != 0 {
 			q.harmful = append(q.harmful, span{w.start, w.end})
 		}
 	}
@@ -275,9 +283,39 @@ func (q *inquiry) piece(ctx context.Context, s *scratch, text []byte) Verdict {
 	if q.pieces++; q.pieces <= maxPieces && len(s.joined)+len(text) < maxJoined {
 		s.joined = append(append(s.joined, text...), ' ')
 	}
+	if q.pieces > q.singles() {
+		q.addToBulk(ctx, s, text)
+		return Verdict{}
+	}
 	v := q.judge(ctx, text)
 	q.gravest = max(q.gravest, v.Severity)
 	return v
+}
+
+func (q *inquiry) singles() int {
+	if q.partial != nil {
+		return maxSinglesAside
+	}
+	return maxSingles
+}
+
+// addToBulk judges a text together with its neighbours.
+func (q *inquiry) addToBulk(ctx context.Context, s *scratch, text []byte) {
+	if len(s.bulk)+len(text) > bulkSize {
+		q.judgeBulk(ctx, s)
+	}
+	s.bulk = append(append(s.bulk, text...), '\n')
+}
+
+func (q *inquiry) judgeBulk(ctx context.Context, s *scratch) {
+	if len(s.bulk) == 0 {
+		return
+	}
+	v := q.judge(ctx, s.bulk)
+	if q.harm != nil && q.harm.of(Response, v)&Replace != 0 {
+		q.together = true
+	}
+	s.bulk = s.bulk[:0]
 }
 
 // readJoined judges all texts of a message as one, in their order, so that a

@@ -88,7 +88,7 @@ func (x *exchange) look(ctx context.Context, m Message, fields *paths) *inquiry 
 	q := x.guard.inquire(x.route, x.key(), m.Direction)
 	q.content.Language, q.doc, q.fields = languageOf(m.Language), m.Data, fields
 	if m.Direction == Response {
-		q.harm = func(v Verdict) bool { return x.guard.plan.table.of(Response, v)&Replace != 0 }
+		q.harm = x.guard.plan.table
 	}
 	q.run(ctx)
 	x.count(m.Direction, len(m.Data), q, since(started))

@@ -44,7 +44,8 @@ type Passage struct {
 	closed  bool
 }
 
-// Open reads the request's body up to max bytes (0 means MaxBody), judges it,
+// Open reads the request's body up to max bytes (0, or more than MaxBody, means
+// MaxBody), judges it,
 // and does what follows: the conversation's level is raised, the event is
 // recorded, a human is told. It puts the body back whole: r.Body reads as it
 // came, byte for byte, whatever its length.

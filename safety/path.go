@@ -1,10 +1,10 @@
 package safety
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxPaths is how many paths one list may have: one bit each in a walker's mask.
@@ -134,8 +134,17 @@ func (p *paths) named(key []byte) bool {
 }
 
 func foldEqual(key []byte, name string) bool {
-	if len(key) == len(name) && string(key) == name {
-		return true
+	if len(key) != len(name) && isASCII(key) {
+		return false
 	}
-	return bytes.EqualFold(key, []byte(name))
+	return string(key) == name || strings.EqualFold(string(key), name)
+}
+
+func isASCII(text []byte) bool {
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -42,6 +42,7 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 type scratch struct {
 	walker walker
 	joined []byte // the texts of a message, one after the other
+	bulk   []byte // texts of a message with very many, some at a time
 	plain  []byte // a text in UTF-8 that came in another form
 }
 

@@ -248,7 +248,11 @@ func dropValidators(header http.Header) {
 }
 
 func declaredLength(header http.Header) int64 {
-	n, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
+	text := header.Get("Content-Length")
+	if text == "" {
+		return -1
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return -1
 	}
