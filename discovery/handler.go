@@ -10,6 +10,8 @@ import (
 	"mime"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -96,7 +98,9 @@ func Complaints(err error) []string {
 //
 // What it accepts cannot lead the gateway to where Rules forbid: hosts are
 // resolved and checked at registration, and the addresses recorded in
-// [Instance.Addrs]. Let the dialer use those, or at least Rules.Control.
+// [Instance.Addrs]. Let the dialer use those, or at least Rules.Control. A
+// heartbeat does not resolve again: an instance whose addresses have changed
+// registers again.
 type Handler struct {
 	// Registrar takes the instances. It must be set.
 	Registrar Registrar
@@ -293,37 +297,29 @@ func (h *Handler) register(w http.ResponseWriter, r *http.Request) (int, any, er
 // check returns the instance and lease that in asks for, or all complaints.
 func (h *Handler) check(in registration) (Instance, time.Duration, error) {
 	ttl, leaseErr := h.lease(in.TTLSeconds)
-	i := Instance{
-		ID: in.ID, Service: in.Service, Weight: in.Weight, Tags: in.Tags, Metadata: in.Metadata, Draining: in.Draining,
-	}
-	u, urlErr := ParseURL(in.URL)
-	if urlErr != nil {
-		u = nil
-	} else {
-		urlErr = h.scheme(u.Scheme)
-	}
-	errs := []error{leaseErr, urlErr}
-	i.URL = u
-	if u == nil { // the other complaints, without one more about the URL
-		i.URL, _ = ParseURL("http://unknown")
-	}
-	i, err := i.Complete()
-	if err := errors.Join(append(errs, err)...); err != nil {
+	u, urlErr := h.parseURL(in.URL)
+	i, err := Instance{
+		ID: in.ID, Service: in.Service, URL: u, Weight: in.Weight,
+		Tags: in.Tags, Metadata: in.Metadata, Draining: in.Draining,
+	}.Complete()
+	if err := errors.Join(leaseErr, urlErr, err); err != nil {
 		return Instance{}, 0, err
 	}
 	return i, ttl, nil
 }
 
-func (h *Handler) scheme(scheme string) error {
-	if h.Schemes == nil {
-		return nil
+// parseURL parses a URL of one of the accepted schemes. Beside an error it
+// returns one that is good, so that what is wrong with the rest of the instance
+// can be told without complaining of its URL twice.
+func (h *Handler) parseURL(raw string) (*url.URL, error) {
+	u, err := ParseURL(raw)
+	if err != nil {
+		return &url.URL{Scheme: "http", Host: "unknown"}, err
 	}
-	for _, s := range h.Schemes {
-		if s == scheme {
-			return nil
-		}
+	if h.Schemes != nil && !slices.Contains(h.Schemes, u.Scheme) {
+		return u, invalid("url scheme %q: use %s", u.Scheme, strings.Join(h.Schemes, " or "))
 	}
-	return invalid("url scheme %q: use %s", scheme, strings.Join(h.Schemes, " or "))
+	return u, nil
 }
 
 // lease returns the lease for a wish in seconds; zero wishes nothing.
