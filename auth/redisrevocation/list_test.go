@@ -293,6 +293,54 @@ func TestOneSuccessEndsTheRest(t *testing.T) {
 	require.NoError(t, err, "and shows that Redis is back")
 }
 
+// scripted answers in place of Redis: whether everything is revoked, or an error.
+type scripted struct {
+	trips
+	revoked atomic.Int64
+}
+
+func (h *scripted) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return h.trips.ProcessPipelineHook(func(_ context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			cmd.(*redis.IntCmd).SetVal(h.revoked.Load())
+		}
+		return nil
+	})
+}
+
+func TestFreshAndGraceEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries atomic.Int64
+		client, hook := unreachable(t, &tries), new(scripted)
+		defer client.Close()
+		client.AddHook(hook)
+		list := &redisrevocation.List{Client: client}
+		ask := func() (bool, error) { return list.Revoked(context.Background(), "a") }
+
+		revoked, err := ask()
+		require.NoError(t, err)
+		require.False(t, revoked)
+		hook.revoked.Store(1) // by another gateway
+		time.Sleep(redisrevocation.DefaultFresh - time.Nanosecond)
+		revoked, err = ask()
+		require.NoError(t, err)
+		require.False(t, revoked, "not noticed yet")
+		time.Sleep(time.Nanosecond)
+		revoked, err = ask()
+		require.NoError(t, err)
+		require.True(t, revoked, "noticed within Fresh")
+
+		hook.cut.Store(true)
+		time.Sleep(redisrevocation.DefaultGrace - time.Nanosecond)
+		revoked, err = ask()
+		require.NoError(t, err)
+		require.True(t, revoked, "the last answer serves on")
+		time.Sleep(time.Nanosecond)
+		_, err = ask()
+		require.Error(t, err, "but not for ever")
+	})
+}
+
 func TestNoClient(t *testing.T) {
 	list := new(redisrevocation.List)
 	_, err := list.Revoked(context.Background(), "a")
