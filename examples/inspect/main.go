@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/theinterneti/tta-gateway/safety"
 	"github.com/theinterneti/tta-gateway/safety/detect"
 	"github.com/theinterneti/tta-gateway/safety/detect/eval"
 )
@@ -18,6 +19,7 @@ import (
 func main() {
 	evaluate := flag.Bool("eval", false, "measure the detector on labelled files")
 	wrong := flag.Bool("wrong", false, "with -eval: print what was judged wrongly, text and all")
+	rules := flag.Bool("rules", false, "with -eval: count which rules were wrong on harmless texts")
 	flag.Parse()
 	if *evaluate {
 		var all []eval.Case
@@ -37,6 +39,24 @@ func main() {
 			panic(err)
 		}
 		fmt.Print(rep)
+		if *rules {
+			n := map[string]int{}
+			for _, w := range rep.Wrong {
+				if !w.Case.Crisis {
+					seen := map[string]bool{}
+					_, why := detect.Default().Explain(context.Background(), safety.Content{Text: []byte(w.Case.Text), Direction: w.Case.Direction})
+					for _, f := range why {
+						if f.Severity >= 2 && !seen[f.Source] {
+							seen[f.Source] = true
+							n[fmt.Sprint(f.Rule, " ", f.Severity, " ", f.Source, " ", min(120, len(f.Pattern)), " ", f.Pattern[:min(120, len(f.Pattern))])]++
+						}
+					}
+				}
+			}
+			for k, v := range n {
+				fmt.Println("RULE", v, k)
+			}
+		}
 		if *wrong {
 			for _, w := range rep.Wrong {
 				fmt.Println(w.Verdict.Severity, w.Case.Crisis, w.Case.Severity, w.Case.Kind, "|", w.Case.Text, "|", w.Verdict.Findings)

@@ -44,6 +44,7 @@ type scratch struct {
 }
 
 type hit struct {
+	entry       uint16
 	rule        int32
 	lang        uint8
 	from, to    int
@@ -75,6 +76,7 @@ type state struct {
 
 // found is a finding before the end of the text is known.
 type found struct {
+	entry      uint16
 	rule       int32
 	start, end int
 	frames     uint16
@@ -126,7 +128,7 @@ func (s *scratch) look(st *state) {
 	}
 	s.fill()
 	for _, at := range s.todo {
-		s.try(st, &s.prog.entries[at])
+		s.try(st, at)
 	}
 }
 
@@ -149,7 +151,8 @@ func (s *scratch) fill() {
 }
 
 // try evaluates one rule's pattern.
-func (s *scratch) try(st *state, e *entry) {
+func (s *scratch) try(st *state, at uint16) {
+	e := &s.prog.entries[at]
 	r := &s.prog.rules[e.rule]
 	if r.response != (st.direct == safety.Response) {
 		return
@@ -164,7 +167,7 @@ func (s *scratch) try(st *state, e *entry) {
 			if to <= from {
 				continue
 			}
-			s.keep(st, hit{e.rule, e.lang, from, to, e.ownNegation})
+			s.keep(st, hit{at, e.rule, e.lang, from, to, e.ownNegation})
 			ends &^= got
 		}
 	}
@@ -173,7 +176,7 @@ func (s *scratch) try(st *state, e *entry) {
 // keep adds a hit with its frames to what was found.
 func (s *scratch) keep(st *state, h hit) {
 	r := &s.prog.rules[h.rule]
-	f := found{rule: h.rule, start: st.offset + int(s.window[h.from].start), end: st.offset + int(s.window[h.to-1].end), frames: s.around(h) &^ r.ignore}
+	f := found{entry: h.entry, rule: h.rule, start: st.offset + int(s.window[h.from].start), end: st.offset + int(s.window[h.to-1].end), frames: s.around(h) &^ r.ignore}
 	if f.frames&(1<<real) != 0 {
 		st.real = true
 	}

@@ -44,6 +44,8 @@ type entry struct {
 	// that only a negation before it turns its meaning round.
 	ownNegation bool
 	response    bool
+	text        string // the pattern as written, and where
+	line        int
 }
 
 // combination is a danger that no single sentence tells.
@@ -413,7 +415,7 @@ func (c *compiler) pattern(text string, e entry) {
 		c.fail("%v", err)
 		return
 	}
-	e.ownNegation, e.response = c.negates(text), c.response
+	e.ownNegation, e.response, e.text, e.line = c.negates(text), c.response, text, c.line
 	c.pending = append(c.pending, pending{tree: n, entry: e, text: text, file: c.file, line: c.line, common: c.common})
 }
 
