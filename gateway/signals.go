@@ -133,10 +133,6 @@ func messageFor(g *safety.Guard, rt *route, r *http.Request) safety.Message {
 	return m
 }
 
-// crisisDetected is the one event that each grave message counts once as; what
-// was done about it is counted beside it.
-const crisisDetected = "detected"
-
 // observe counts what the guard saw and did.
 func (s *state) observe(o safety.Observation) {
 	m := s.metrics
@@ -148,7 +144,7 @@ func (s *state) observe(o safety.Observation) {
 		m.Skipped(o.Route, direction, o.Transport, o.Skipped, o.Bytes)
 	}
 	if o.Inspected && o.Verdict.Severity >= safety.High && o.Direction == safety.Request {
-		m.Crisis(o.Verdict.Severity.String(), crisisDetected)
+		m.Crisis(o.Verdict.Severity.String(), metrics.Detected)
 	}
 	switch o.Action {
 	case "":

@@ -130,6 +130,13 @@ func (all *sockets) count() (open, callers int) {
 	return len(all.open), len(all.byCaller)
 }
 
+// tell hands the counts to f while they cannot change.
+func (all *sockets) tell(f func(open, callers int)) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	f(len(all.open), len(all.byCaller))
+}
+
 // refuse lets no more in.
 func (all *sockets) refuse() {
 	all.mu.Lock()

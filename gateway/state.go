@@ -233,7 +233,7 @@ func (s *state) connect(rt *route) {
 	rt.last = chain(last, s.slots[AfterAdmit])
 	rt.allowed = chain(http.HandlerFunc(rt.protect), s.slots[AfterAllow])
 	if rt.internal {
-		rt.last, rt.allowed = last, http.HandlerFunc(rt.protect)
+		rt.last = last
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/theinterneti/tta-gateway/discovery"
 	"github.com/theinterneti/tta-gateway/health"
-	"github.com/theinterneti/tta-gateway/ratelimit"
 )
 
 // tunnel hands the bytes of an uninspected socket on as they come, both ways.
@@ -63,25 +62,14 @@ func passRefusal(w http.ResponseWriter, resp *http.Response) {
 // dialTunnel asks an instance for the upgrade; another one where the first
 // could not be reached.
 func (rt *route) dialTunnel(r *http.Request, x *exchange) (*http.Response, *problem, error) {
-	svc := rt.service
-	svc.budget.earn()
 	header := rt.outHeader(r, x)
 	header["Connection"], header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
-	var tried []*discovery.Endpoint
-	for {
-		ep, ticket, err := svc.pick(r, tried, x.lane >= ratelimit.Crisis)
-		if err != nil {
-			return nil, pickProblem(err), err
-		}
-		x.attempts++
-		x.service, x.instance = svc.name, ep.ID
-		resp, p, err := rt.dialTunnelOne(r, x, ep, ticket, header)
-		if p == nil || x.attempts > svc.Retries || p.status < 500 || !svc.budget.spend() {
-			return resp, p, err
-		}
-		svc.metrics.Retry(svc.name)
-		tried = append(tried, ep)
-	}
+	var resp *http.Response
+	p, err := rt.overInstances(r, x, func(ep *discovery.Endpoint, ticket health.Ticket) (p *problem, err error) {
+		resp, p, err = rt.dialTunnelOne(r, x, ep, ticket, header)
+		return p, err
+	})
+	return resp, p, err
 }
 
 func (rt *route) dialTunnelOne(r *http.Request, x *exchange, ep *discovery.Endpoint, ticket health.Ticket, header http.Header) (*http.Response, *problem, error) {

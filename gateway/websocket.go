@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -54,9 +55,10 @@ func (rt *route) socket(w http.ResponseWriter, r *http.Request, x *exchange) {
 
 // showSockets keeps the gauges of live conversations.
 func (s *state) showSockets() {
-	conversations, people := s.gateway.sockets.count()
-	s.metrics.SessionsActive(conversations)
-	s.metrics.UsersActive(people)
+	s.gateway.sockets.tell(func(conversations, people int) {
+		s.metrics.SessionsActive(conversations)
+		s.metrics.UsersActive(people)
+	})
 }
 
 func (rt *route) mayOpen(r *http.Request, x *exchange) *problem {
@@ -149,7 +151,8 @@ func closeWithin(c *websocket.Conn, code int, reason string) {
 // relay stands between two sockets and hands on each message: its type, its
 // bytes and the close code as they came, unless the guard says otherwise.
 type relay struct {
-	rt      *route
+	rt      *route                // under which the handshake came
+	route   atomic.Pointer[route] // as it stands now
 	x       *exchange
 	r       *http.Request
 	slot    *socket
@@ -191,12 +194,14 @@ func newRelay(rt *route, r *http.Request, x *exchange, slot *socket, client, ser
 	// The request's context ends with the handler, and with it the connection
 	// must not: the relay has one of its own.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(x))
-	return &relay{
+	re := &relay{
 		rt: rt, x: x, r: r, slot: slot, client: client, service: service, ctx: ctx, cancel: cancel,
 		limiter: rate.NewLimiter(rate.Limit(float64(limits.Rate.N)/limits.Rate.Per.Seconds()), max(limits.Rate.Burst, limits.Rate.N)),
 		idleFor: orDefault(rt.Timeouts.Socket, limits.Idle),
 		said:    messageFor(rt.guard, rt, r),
 	}
+	re.route.Store(rt)
+	return re
 }
 
 // run relays both ways until one side ends it.
@@ -218,6 +223,20 @@ func (re *relay) run() {
 	re.pump(re.client, re.service, re.fromClient)
 	<-done
 	m.WebSocketClosed(re.rt.Pattern, lane, re.code)
+}
+
+// rules is the guard of the route as it stands now: a live session takes new
+// rules at its next message.
+func (re *relay) rules() *safety.Guard {
+	now := re.rt.state.gateway.state.Load()
+	rt := re.route.Load()
+	if rt.state != now {
+		if fresh := now.upgradeRoute(rt.Pattern); fresh != nil {
+			re.route.Store(fresh)
+			rt = fresh
+		}
+	}
+	return rt.guard
 }
 
 // end closes both sides with a code of ours.
@@ -315,10 +334,14 @@ func (re *relay) checkText(kind websocket.MessageType, data []byte) error {
 // judge asks the guard and delivers the help that it wants shown, at once and
 // before anything else.
 func (re *relay) judge(d safety.Direction, kind websocket.MessageType, data []byte) safety.Outcome {
+	guard := re.rules()
+	re.rt.state.metrics.Message(re.rt.Pattern, d.String(), len(data))
+	if guard == nil { // since a reload nothing is inspected here
+		return safety.Outcome{Data: data}
+	}
 	m := re.said
 	m.Direction, m.Data, m.Binary = d, data, kind == websocket.MessageBinary
-	out := re.rt.guard.Message(re.ctx, m)
-	re.rt.state.metrics.Message(re.rt.Pattern, d.String(), len(data))
+	out := guard.Message(re.ctx, m)
 	if out.Help != nil {
 		_ = re.write(re.client, websocket.MessageText, out.Help.Frame(sessionOf(data), time.Now()))
 	}
@@ -378,20 +401,36 @@ func pong(stamp json.RawMessage) []byte {
 // first could not be reached. A handshake changes nothing, so it may be
 // repeated.
 func (rt *route) dialService(r *http.Request, x *exchange) (*websocket.Conn, *problem, error) {
+	header := rt.dialHeader(r, x)
+	var conn *websocket.Conn
+	p, err := rt.overInstances(r, x, func(ep *discovery.Endpoint, ticket health.Ticket) (p *problem, err error) {
+		conn, p, err = rt.dialOne(r, x, ep, ticket, header)
+		return p, err
+	})
+	return conn, p, err
+}
+
+// overInstances dials one instance after the other, within the budget, until
+// one answers or it is the caller's fault. It returns the last problem.
+func (rt *route) overInstances(r *http.Request, x *exchange, dial func(*discovery.Endpoint, health.Ticket) (*problem, error)) (*problem, error) {
 	svc := rt.service
 	svc.budget.earn()
-	header := rt.dialHeader(r, x)
 	var tried []*discovery.Endpoint
+	var last *problem
+	var cause error
 	for {
 		ep, ticket, err := svc.pick(r, tried, x.lane >= ratelimit.Crisis)
+		if err != nil && last == nil {
+			return pickProblem(err), err
+		}
 		if err != nil {
-			return nil, pickProblem(err), err
+			return last, cause
 		}
 		x.attempts++
 		x.service, x.instance = svc.name, ep.ID
-		conn, p, err := rt.dialOne(r, x, ep, ticket, header)
-		if p == nil || x.attempts > svc.Retries || p.status < 500 || !svc.budget.spend() {
-			return conn, p, err
+		last, cause = dial(ep, ticket)
+		if last == nil || x.attempts > svc.Retries || last.status < 500 || !svc.budget.spend() {
+			return last, cause
 		}
 		svc.metrics.Retry(svc.name)
 		tried = append(tried, ep)
