@@ -382,7 +382,7 @@ func (x *exchange) accept(n int) error {
 	if err != nil {
 		return err
 	}
-	if f.extent == extentChunked {
+	if f.chunked {
 		x.res.TransferEncoding = []string{"chunked"}
 		if x.res.Trailer, err = takeTrailer(h); err != nil {
 			return err

@@ -17,9 +17,10 @@ const (
 
 // framing is where an answer ends, and what becomes of its connection.
 type framing struct {
-	extent extent
-	length int64 // as http.Response.ContentLength has it: -1 for unknown
-	close  bool  // no further exchange on this connection
+	extent  extent
+	chunked bool  // so it says, though there may be no body
+	length  int64 // as http.Response.ContentLength has it: -1 for unknown
+	close   bool  // no further exchange on this connection
 }
 
 // frame decides as RFC 9112, 6.3, says; it takes Transfer-Encoding out of h
@@ -36,6 +37,7 @@ func frame(method string, code, minor int, h http.Header) (framing, error) {
 	if err != nil {
 		return f, err
 	}
+	f.chunked = chunked
 	if chunked && length >= 0 {
 		return f, malformed("both Content-Length and Transfer-Encoding")
 	}

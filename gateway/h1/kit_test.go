@@ -161,7 +161,9 @@ func (p *peer) say(s string) { io.WriteString(p, s) }
 
 // reset ends the connection with RST instead of FIN.
 func (p *peer) reset() {
-	p.Conn.(*net.TCPConn).SetLinger(0)
+	if c, ok := p.Conn.(*net.TCPConn); ok {
+		c.SetLinger(0)
+	}
 	p.Close()
 }
 
