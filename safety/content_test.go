@@ -76,6 +76,11 @@ func TestWhatAnInspectorIsShown(t *testing.T) {
 		{"nothing", "application/json", "", nil, nil, ""},
 		{"a form", "application/x-www-form-urlencoded", "message=one+tw%6f&password=x", nil, []string{"one two"}, ""},
 		{"a form's field", "application/x-www-form-urlencoded; charset=utf-8", "a=x&message=one", []string{"message"}, []string{"one"}, ""},
+		{"none of the fields is there", "application/json", `{"massage":"one","password":"x"}`, []string{"message"}, []string{"one"}, ""},
+		{"the field is there and empty", "application/json", `{"message":"","name":"x"}`, []string{"message"}, nil, ""},
+		{"none of a form's fields is there", "application/x-www-form-urlencoded", "massage=one", []string{"message"}, []string{"one"}, ""},
+		{"JSON that says it is a form", "application/x-www-form-urlencoded", `{"message":"one","n":"x"}`, []string{"message"}, []string{"one"}, ""},
+		{"JSON and a form at once", "application/x-www-form-urlencoded", `{"a":"x","message":"one&message=two"}`, []string{"message"}, []string{`two"}`, "one&message=two", `two"} one&message=two`}, ""},
 		{"a broken form", "application/x-www-form-urlencoded", "message=one%zz", nil, []string{"one%zz"}, safety.SkippedMalformed},
 		{"multipart without a boundary", "multipart/form-data", "one", nil, []string{"one"}, safety.SkippedMalformed},
 	}

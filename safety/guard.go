@@ -36,7 +36,8 @@ type Guard struct {
 	Policy Policy
 	// Fields are the paths of a JSON or form message whose text is judged; see
 	// [CheckPath]. nil means every string that is no credential's (password,
-	// token, api_key, …).
+	// token, api_key, …). So is a message judged in which none of the paths
+	// leads anywhere: it is not what was expected, and may be anything.
 	Fields []string
 
 	// Session returns the key of the conversation that a request belongs to.

@@ -52,6 +52,7 @@ type inquiry struct {
 
 	verdict  Verdict
 	kind     kind
+	matched  bool // something stood where the fields say
 	pieces   int
 	gravest  Severity // of a single piece
 	harmful  []span   // values of a JSON document that are harm by themselves
@@ -125,17 +126,11 @@ func (q *inquiry) read(ctx context.Context, s *scratch) {
 	}
 	q.skip(reason)
 	s.joined, s.bulk = s.joined[:0], s.bulk[:0]
-	switch q.kind = classify(q.contentType, text); q.kind {
-	case jsonText:
-		q.readJSON(ctx, s, text)
-	case form:
-		q.readForm(ctx, s, text)
-	case multipartForm:
-		q.readMultipart(ctx, s, q.doc)
-	case plainText:
-		q.piece(ctx, s, text)
-	case binaryData:
-		q.skip(SkippedBinary)
+	q.kind = classify(q.contentType, text)
+	q.readKind(ctx, s, text)
+	if q.fields.some() && !q.matched {
+		q.fields = nil
+		q.readKind(ctx, s, text)
 	}
 	q.judgeBulk(ctx, s)
 	q.readJoined(ctx, s)
@@ -167,10 +162,33 @@ func isValidJSON(doc []byte) bool {
 
 func (q *inquiry) skip(reason string) { q.verdict.Skipped = cmpOr(q.verdict.Skipped, reason) }
 
+// readKind takes a document apart as what it is. A form that looks like JSON is
+// read as both: many a service reads JSON whatever it is said to be.
+func (q *inquiry) readKind(ctx context.Context, s *scratch, text []byte) {
+	switch q.kind {
+	case jsonText:
+		q.readJSON(ctx, s, text)
+	case form:
+		q.readForm(ctx, s, text)
+		if looksLikeJSON(text) && isValidJSON(text) {
+			q.readJSON(ctx, s, text)
+		}
+	case multipartForm:
+		q.readMultipart(ctx, s, text)
+	case plainText:
+		q.matched = true
+		q.piece(ctx, s, text)
+	case binaryData:
+		q.matched = true
+		q.skip(SkippedBinary)
+	}
+}
+
 func (q *inquiry) readJSON(ctx context.Context, s *scratch, doc []byte) {
 	w := &s.walker
 	w.reset(doc, q.fields)
 	for w.next() {
+		q.matched = true
 		v := q.piece(ctx, s, w.text)
 		if q.harm != nil && q.harm.of(Response, v)&Replace != 0 {
 			q.harmful = append(q.harmful, span{w.start, w.end})
@@ -187,7 +205,7 @@ func (q *inquiry) readBroken(ctx context.Context, s *scratch, doc []byte) {
 	if isJSONType(mediaType(q.contentType)) || q.contentType == "" {
 		q.skip(SkippedMalformed)
 	}
-	q.kind, q.harmful = plainText, nil
+	q.kind, q.harmful, q.matched = plainText, nil, true
 	loose := unescapeLoosely(s.walker.unescaped[:0], doc)
 	s.walker.unescaped = loose
 	q.piece(ctx, s, loose)
@@ -198,6 +216,7 @@ func (q *inquiry) readForm(ctx context.Context, s *scratch, doc []byte) {
 		rawName, rawValue, _ := bytes.Cut(pair, []byte("="))
 		name, value := q.unescape(rawName), q.unescape(rawValue)
 		if q.wants(name) {
+			q.matched = true
 			q.piece(ctx, s, value)
 		}
 	}
@@ -252,9 +271,13 @@ func (q *inquiry) readPart(ctx context.Context, s *scratch, part *multipart.Part
 	if err != nil {
 		q.skip(SkippedMalformed)
 	}
-	isFile := part.FileName() != ""
+	if part.FileName() == "" {
+		if !q.wants([]byte(part.FormName())) {
+			return
+		}
+		q.matched = true
+	}
 	switch {
-	case !isFile && !q.wants([]byte(part.FormName())):
 	case looksBinary(text):
 		q.skip(SkippedBinary)
 	case looksLikeJSON(text):

@@ -102,6 +102,9 @@ func (p *paths) all() uint64 {
 	return 1<<len(p.segments) - 1
 }
 
+// some reports whether there is a path at all.
+func (p *paths) some() bool { return p != nil && len(p.segments) > 0 }
+
 // member narrows mask, the paths possible at depth, to those that go on through
 // the member called key; hit says that one of them ends there.
 func (p *paths) member(mask uint64, depth int, key []byte) (next uint64, hit bool) {
