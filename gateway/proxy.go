@@ -239,7 +239,7 @@ func (a *attempt) end() {
 // own path and query byte for byte, on another host.
 func (j *job) request(ctx context.Context, ep *discovery.Endpoint) *http.Request {
 	out := j.r.WithContext(ctx)
-	out.URL = j.rt.target(j.r, j.x, ep.URL)
+	out.URL = j.rt.target(j.r, j.x, j.rt.service.of(ep).base)
 	out.Header = j.header
 	out.RequestURI = ""
 	out.Close = false

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type service struct {
 type instance struct {
 	breaker *health.Breaker // nil: none
 	check   string          // its name in the monitor, "" if it is not asked
+	base    *url.URL        // where it is dialled
 }
 
 // Errors of picking, told apart because the caller is told apart too.
@@ -81,11 +83,29 @@ func (svc *service) of(ep *discovery.Endpoint) *instance {
 }
 
 func (svc *service) meet(ep *discovery.Endpoint) any {
-	inst := &instance{breaker: svc.Breaker(ep.ID)}
+	inst := &instance{breaker: svc.Breaker(ep.ID), base: dialled(ep.Instance)}
 	if svc.HealthPath != "" && svc.monitor != nil {
 		inst.check = instanceCheck(svc.name, ep.Instance)
 	}
 	return inst
+}
+
+// dialled is the URL of an instance with the address that was checked when it
+// registered in the place of its name: a name whose answer changes afterwards
+// leads nowhere else. With TLS the certificate binds the name, and it stays.
+func dialled(i discovery.Instance) *url.URL {
+	if len(i.Addrs) == 0 || i.URL.Scheme != "http" {
+		return i.URL
+	}
+	u := *i.URL
+	u.Host = i.Addrs[0].String()
+	if i.Addrs[0].Is6() {
+		u.Host = "[" + u.Host + "]"
+	}
+	if port := i.URL.Port(); port != "" {
+		u.Host += ":" + port
+	}
+	return &u
 }
 
 // instanceCheck names an instance in the health report: the service, and where
@@ -188,7 +208,7 @@ func (svc *service) watchHealth(all []*discovery.Endpoint, known map[string]bool
 		}
 		now[name] = true
 		if !known[name] {
-			url := strings.TrimSuffix(ep.URL.String(), "/") + svc.HealthPath
+			url := strings.TrimSuffix(svc.of(ep).base.String(), "/") + svc.HealthPath
 			_ = svc.monitor.Add(name, health.HTTPCheck(&http.Client{Transport: svc.Transport}, url), health.Optional)
 		}
 	}

@@ -81,7 +81,7 @@ func (rt *route) dialTunnelOne(r *http.Request, x *exchange, ep *discovery.Endpo
 		defer t.Stop()
 	}
 	out := r.WithContext(ctx)
-	out.URL, out.Header, out.RequestURI = rt.target(r, x, ep.URL), header, ""
+	out.URL, out.Header, out.RequestURI = rt.target(r, x, rt.service.of(ep).base), header, ""
 	out.Body, out.ContentLength = http.NoBody, 0
 	ep.Enter()
 	began := time.Now()

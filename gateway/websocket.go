@@ -464,7 +464,7 @@ func (rt *route) dialOne(r *http.Request, x *exchange, ep *discovery.Endpoint, t
 	}
 	ep.Enter()
 	began := time.Now()
-	conn, resp, err := websocket.Dial(ctx, rt.target(r, x, ep.URL).String(), &websocket.DialOptions{
+	conn, resp, err := websocket.Dial(ctx, rt.target(r, x, rt.service.of(ep).base).String(), &websocket.DialOptions{
 		HTTPClient:   &http.Client{Transport: rt.service.Transport, CheckRedirect: stayHere},
 		HTTPHeader:   header,
 		Host:         r.Host,

@@ -173,9 +173,7 @@ func (h *host) put(c *conn) {
 		return
 	}
 	c.idleSince = time.Now()
-	if len(h.idle) > 0 && h.t.expired(h.idle[0], c.idleSince) {
-		h.evict()
-	}
+	h.expire(c.idleSince)
 	h.idle = append(h.idle, c)
 }
 
@@ -205,13 +203,9 @@ func (h *host) next() chan *conn {
 
 // expire requires that mu is held.
 func (h *host) expire(now time.Time) {
-	n := 0
-	for n < len(h.idle) && h.t.expired(h.idle[n], now) {
-		h.idle[n].nc.Close()
-		n++
+	for len(h.idle) > 0 && h.t.expired(h.idle[0], now) {
+		h.evict()
 	}
-	h.idle = slices.Delete(h.idle, 0, n)
-	h.open -= n
 }
 
 func (h *host) closeIdle() {
