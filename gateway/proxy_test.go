@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -364,7 +363,7 @@ func raw(t *testing.T, gw *gatewaytest.Gateway, text string) int {
 	conn, err := gw.Network.DialContext(t.Context(), "tcp", gatewaytest.Host+":80")
 	require.NoError(t, err)
 	defer conn.Close()
-	_ = conn.(net.Conn).SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	_, err = io.WriteString(conn, text)
 	require.NoError(t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -223,7 +223,7 @@ func (rt *route) attachGuard() error {
 
 // connect joins the stages of a route to whoever serves it.
 func (s *state) connect(rt *route) {
-	var last http.Handler = rt.Handler
+	last := rt.Handler
 	if rt.Service != "" {
 		rt.service = s.serviceNamed(rt.Service)
 		last = http.HandlerFunc(rt.forward)
