@@ -171,6 +171,9 @@ func (x *exchange) converse(c *conn) error {
 	if err == nil {
 		return nil
 	}
+	if x.up != nil {
+		x.up.stop()
+	}
 	if err != errDead || x.ctx.Err() != nil {
 		err = x.explain(PhaseHeader, err)
 	}

@@ -117,7 +117,7 @@ func TestRepeatWhatWasNotSent(t *testing.T) {
 				assert.Len(t, b.seen(), 2)
 				return
 			}
-			assert.ErrorIs(t, err, syscall.EPIPE)
+			require.Error(t, err)
 			assert.NotErrorIs(t, err, h1.ErrStale)
 			assert.True(t, h1.NothingSent(err))
 		})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -108,6 +109,13 @@ func (u *upload) graceOver() error {
 	return err
 }
 
+// stop is the reader's: it has failed. Once stop returns, sent is final.
+func (u *upload) stop() {
+	u.c.nc.Close()
+	u.head.Lock() // a first write that was under way ends now
+	defer u.head.Unlock()
+}
+
 // sendHead requires that head is held.
 func (u *upload) sendHead() error {
 	if u.headSent {
@@ -144,6 +152,7 @@ func (u *upload) settle() {
 // has it. A body that is not yet sent by then will not be: the answer has been
 // given without it, and the connection cannot be used again.
 func (u *upload) over(reuse bool) (mine, reusable bool) {
+	u.giveWay()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
@@ -154,6 +163,20 @@ func (u *upload) over(reuse bool) (mine, reusable bool) {
 		return false, false
 	}
 	return true, false
+}
+
+// giveWay gives a sender that has written everything, and has only not come
+// to say so, a moment to do it: the next request may then have the connection.
+func (u *upload) giveWay() {
+	for range 10 {
+		u.mu.Lock()
+		nearly := u.last && !u.done
+		u.mu.Unlock()
+		if !nearly {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 // ending tells whether the body has been read to its end.
