@@ -188,6 +188,35 @@ func TestTheServiceIsToldWhatWasFound(t *testing.T) {
 	}
 }
 
+func TestForgedHeadersAreRemovedAlsoWhereNothingIsJudged(t *testing.T) {
+	for desc, g := range map[string]*safety.Guard{
+		"no body":       {Inspector: script()},
+		"not inspected": (&safety.Guard{Inspector: script()}).With(safety.NotInspected("")),
+	} {
+		s := &service{}
+		r := httptest.NewRequest("GET", "/", nil)
+		for _, name := range []string{safety.SeverityHeader, safety.CategoriesHeader, safety.SessionLevelHeader} {
+			r.Header.Set(name, "imminent")
+		}
+		g.Wrap(s).ServeHTTP(httptest.NewRecorder(), r)
+		assert.NotContains(t, s.header, "imminent", desc)
+		assert.Empty(t, s.header.Get(safety.SeverityHeader), desc)
+		assert.Empty(t, s.header.Get(safety.CategoriesHeader), desc)
+		assert.Empty(t, s.header.Get(safety.SessionLevelHeader), desc)
+	}
+}
+
+func TestHarmThatOnlyTheWholeShowsReplacesAllThatIsRead(t *testing.T) {
+	inspector := script()
+	inspector.Responses["all of them"] = safetytest.Found(safety.Imminent, safety.Methods)
+	g := &safety.Guard{Inspector: inspector}
+	s := &service{contentType: "application/json", answer: `{"a":"` + poison + `","b":"now all of","c":"them at once","role":"assistant"}`}
+	got := text(t, post(t, g.Wrap(s), "application/json", "{}"))
+	assert.NotContains(t, got, "all of")
+	assert.NotContains(t, got, "at once")
+	assert.Contains(t, got, `"role":"assistant"`)
+}
+
 func TestHarmFromTheServiceIsReplacedInItsPlace(t *testing.T) {
 	replaced := strings.NewReplacer("&", `\u0026`).Replace("This reply was held back by an automated check because it could have done harm. If you are going through something hard, real people are ready to listen: 988 Suicide & Crisis Lifeline, call 988.")
 	tests := []struct {

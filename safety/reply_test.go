@@ -97,6 +97,7 @@ func TestWhatCannotBeLookedAtPassesAndIsCounted(t *testing.T) {
 		{"three codings", "gzip, gzip, gzip", "text/plain", []byte("Yes."), safety.SkippedCoding},
 		{"a false coding", "gzip", "text/plain", []byte("Yes."), safety.SkippedCoding},
 		{"a bomb", "gzip", "text/plain", bomb, safety.SkippedTooLarge},
+		{"a small bomb", "gzip", "text/plain", coded(t, "gzip", strings.Repeat("a", 900<<10)), safety.SkippedTooLarge},
 		{"too large", "", "text/plain", bytes.Repeat([]byte("story "), 400<<10), safety.SkippedTooLarge},
 		{"an image", "", "image/png", []byte("\x89PNG\r\n"), safety.SkippedBinary},
 		{"binary without a type", "", "x/y", bytes.Repeat([]byte{0, 1, 2}, 100), safety.SkippedBinary},

@@ -82,6 +82,10 @@ func TestHelpOnAWebSocketIsShownOncePerCooldownAndAgainWhenItRises(t *testing.T)
 		}
 		time.Sleep(10 * time.Minute)
 		assert.True(t, shown(sad))
+
+		say, _ = talk(&safety.Guard{Inspector: script()})
+		assert.True(t, shown(dying))
+		assert.False(t, shown(sad), "graver help covers it")
 	})
 }
 

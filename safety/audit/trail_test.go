@@ -113,6 +113,12 @@ func TestVerifyNamesTheFirstRecordThatDoesNotFit(t *testing.T) {
 	with := func(change func(l []string) []string) string {
 		return strings.Join(change(append([]string(nil), lines...)), "")
 	}
+	path = filepath.Join(t.TempDir(), "other.jsonl")
+	trail = open(t, path)
+	require.NoError(t, trail.Record(t.Context(), event("else", safety.Low)))
+	record(t, trail, 5)
+	require.NoError(t, trail.Close())
+	others := strings.SplitAfter(string(read(t, path)), "\n")
 	tests := []struct {
 		desc, text string
 		line       int
@@ -124,6 +130,8 @@ func TestVerifyNamesTheFirstRecordThatDoesNotFit(t *testing.T) {
 		{"written twice", with(func(l []string) []string { l[3] = l[2]; return l }), 4},
 		{"a member added", with(func(l []string) []string { l[4] = strings.Replace(l[4], `{"event"`, `{"x":1,"event"`, 1); return l }), 5},
 		{"a space added", with(func(l []string) []string { l[4] = strings.Replace(l[4], `{"event"`, `{ "event"`, 1); return l }), 5},
+		{"taken from another trail", with(func(l []string) []string { l[2] = others[2]; return l }), 3},
+		{"forged with a number left out", with(func(l []string) []string { l[3] = forge(t, l[2], l[5]); return l[:4] }), 4},
 		{"another line", with(func(l []string) []string { l[4] = "hello\n"; return l }), 5},
 		{"a bad hash", with(func(l []string) []string { l[5] = strings.Replace(l[5], `"prev":"`, `"prev":"x`, 1); return l }), 6},
 		{"torn", with(func(l []string) []string { l[5] = l[5][:20]; return l }), 6},
@@ -144,6 +152,22 @@ func TestVerifyNamesTheFirstRecordThatDoesNotFit(t *testing.T) {
 	report, err = audit.Verify(strings.NewReader(""))
 	require.NoError(t, err)
 	assert.Zero(t, report.Records)
+}
+
+// forge makes the event of one line follow the record of another, as somebody
+// could who knows how the chain is made.
+func forge(t *testing.T, after, line string) string {
+	t.Helper()
+	var a, l struct {
+		Event      json.RawMessage
+		Prev, Hash string
+	}
+	require.NoError(t, json.Unmarshal([]byte(after), &a))
+	require.NoError(t, json.Unmarshal([]byte(line), &l))
+	prev, err := hex.DecodeString(a.Hash)
+	require.NoError(t, err)
+	hash := sha256.Sum256(append(prev, l.Event...))
+	return fmt.Sprintf("{\"event\":%s,\"prev\":\"%s\",\"hash\":\"%x\"}\n", l.Event, a.Hash, hash)
 }
 
 func TestATornLineIsCutOffAndRecorded(t *testing.T) {
