@@ -121,6 +121,9 @@ func subject(r *http.Request) string { return auth.FromContext(r.Context()).Subj
 // messageFor is what all messages of one socket have in common.
 func messageFor(g *safety.Guard, rt *route, r *http.Request) safety.Message {
 	m := safety.Message{Route: rt.Pattern, Language: r.Header.Get("Accept-Language")}
+	if g == nil {
+		return m
+	}
 	if g.Subject != nil {
 		m.Subject = g.Subject(r)
 	}

@@ -123,6 +123,14 @@ func TestTheTokenOfABrowserGoesIntoTheHeader(t *testing.T) {
 	})
 }
 
+func TestATokenInTheQueryIsNeverForwarded(t *testing.T) {
+	var got string
+	gw := gatewaytest.New(t, gatewaytest.Services{"story": http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RequestURI })},
+		gateway.WithRoutes(chatRoute))
+	assert.Equal(t, 200, gw.Get("/ws/chat?a=1&tok%65n="+gw.Token("ann")+"&b").Status, "no handshake, and yet")
+	assert.Equal(t, "/ws/chat?a=1&b", got)
+}
+
 func TestARefusedChatIsToldByItsCloseCode(t *testing.T) {
 	tests := []struct {
 		desc, path string
@@ -199,6 +207,22 @@ func TestPingsAreAnswered(t *testing.T) {
 		require.NoError(t, err)
 		assert.JSONEq(t, `{"type":"pong"}`, text)
 		assert.Empty(t, c.heard(), "the service, which knows no ping, is spared it")
+	})
+}
+
+func TestPingsAreAnsweredWithoutAGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &chat{}
+		gw := gatewaytest.New(t, gatewaytest.Services{"story": c}, gateway.WithRoutes(chatRoute))
+		s := dial(t, gw, "/ws/chat", gw.As("ann"))
+		require.NoError(t, s.Send(`{"type":"ping"}`))
+		text, _, err := s.Receive()
+		require.NoError(t, err)
+		assert.JSONEq(t, `{"type":"pong"}`, text)
+		require.NoError(t, s.Send("i want to die"))
+		text, _, err = s.Receive()
+		require.NoError(t, err)
+		assert.Equal(t, "i want to die", text)
 	})
 }
 
