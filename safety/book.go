@@ -21,6 +21,8 @@ var builtIn embed.FS
 // Book holds what is said to a person in distress, in several languages, and
 // where they can turn, by region. It is immutable and safe for simultaneous use.
 //
+// The zero Book is empty; a [Guard] takes the built-in one in its place.
+//
 // The built-in book is [DefaultBook]. A clinician should read it before it is
 // relied on, and may write another: [ReadBook] reads a directory of the same
 // form as this package's book directory.

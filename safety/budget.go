@@ -14,7 +14,8 @@ const freeHold = 16 << 10
 
 // Budget bounds the memory that bodies held for inspection take together.
 // Guards made by [Guard.With] share their parent's, and several guards may be
-// given the same. It is safe for simultaneous use.
+// given the same. The zero Budget has [DefaultBudget] bytes. It is safe for
+// simultaneous use.
 //
 // A body that finds the budget used up is judged as far as it was held, and the
 // rest passes, counted as skipped for [SkippedBudget]. The first 16 KiB of a
@@ -26,9 +27,6 @@ type Budget struct {
 
 // NewBudget returns a budget of so many bytes; 0 or less means [DefaultBudget].
 func NewBudget(bytes int64) *Budget {
-	if bytes <= 0 {
-		bytes = DefaultBudget
-	}
 	return &Budget{limit: bytes}
 }
 
@@ -36,11 +34,18 @@ func NewBudget(bytes int64) *Budget {
 func (b *Budget) Used() int64 { return b.used.Load() }
 
 func (b *Budget) take(n int64) bool {
-	if b.used.Add(n) <= b.limit {
+	if b.used.Add(n) <= b.bytes() {
 		return true
 	}
 	b.used.Add(-n)
 	return false
+}
+
+func (b *Budget) bytes() int64 {
+	if b.limit <= 0 {
+		return DefaultBudget
+	}
+	return b.limit
 }
 
 func (b *Budget) give(n int64) { b.used.Add(-n) }

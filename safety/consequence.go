@@ -105,7 +105,7 @@ func (x *exchange) tongue(v Verdict) string {
 
 // book returns the guard's texts, or the built-in ones.
 func (g *Guard) book() *Book {
-	if g != nil && g.Book != nil {
+	if g != nil && g.Book != nil && g.Book.languages != nil {
 		return g.Book
 	}
 	return DefaultBook()

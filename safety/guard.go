@@ -163,7 +163,7 @@ func (g *Guard) ready() *plan {
 
 func (g *Guard) prepare() {
 	if g.state == nil {
-		g.state = &state{budget: Budget{limit: DefaultBudget}}
+		g.state = new(state)
 	}
 	p := &g.plan
 	fields := g.rule.Fields

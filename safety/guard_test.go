@@ -323,6 +323,38 @@ func TestJudgeSaysWhyItCouldNot(t *testing.T) {
 	assert.True(t, v.Unknown())
 }
 
+func TestInspectionsThatAreLeftBehindAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		g := (&safety.Guard{Inspector: safetytest.Slow{Inspector: &safetytest.Script{Answer: func(context.Context, safety.Content) (safety.Verdict, error) {
+			<-release // it does not even obey its context
+			return safety.Verdict{}, nil
+		}}}}).With(safety.Rule{Reply: "response", Hold: true})
+		reply := safety.Message{Direction: safety.Response, Data: []byte(`{"response":"Yes."}`)}
+		for range 1024 {
+			g.Message(t.Context(), reply)
+		}
+		began := time.Now()
+		out := g.Message(t.Context(), reply)
+		assert.Zero(t, time.Since(began), "nobody waits for what cannot come")
+		assert.Equal(t, safety.SkippedInspectorFailed, out.Verdict.Skipped)
+		assert.NotContains(t, string(out.Data), "Yes.", "and what cannot be judged is held")
+		_, err := g.Judge(t.Context(), safety.Content{})
+		assert.ErrorContains(t, err, "1024 inspections")
+		close(release)
+	})
+}
+
+func TestASeverityThatDoesNotExistIsTheNearestThatDoes(t *testing.T) {
+	for given, want := range map[safety.Severity]safety.Severity{99: safety.Imminent, -7: safety.None} {
+		g := &safety.Guard{Inspector: &safetytest.Script{Answer: func(context.Context, safety.Content) (safety.Verdict, error) {
+			return safety.Verdict{Severity: given}, nil
+		}}, Book: new(safety.Book), Budget: new(safety.Budget)}
+		out := g.Message(t.Context(), safety.Message{Subject: "ada", Data: []byte("x y")})
+		assert.Equal(t, want, out.Verdict.Severity)
+	}
+}
+
 func TestOnePoisonedTextDoesNotHideTheOthers(t *testing.T) {
 	g := &safety.Guard{Inspector: &safetytest.Script{Answer: func(_ context.Context, c safety.Content) (safety.Verdict, error) {
 		if bytes.Contains(c.Text, []byte("poison")) {

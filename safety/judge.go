@@ -81,7 +81,7 @@ func (q *inquiry) runAside(ctx context.Context) {
 	running := &q.guard.shared().inspections
 	if running.Add(1) > maxLeftBehind {
 		running.Add(-1)
-		q.skip(SkippedInspectorFailed)
+		q.timeUp(nil)
 		return
 	}
 	// A person who closes the page has still said what they said.
@@ -106,7 +106,7 @@ func (q *inquiry) runAside(ctx context.Context) {
 	}
 }
 
-// timeUp keeps what was found before the time was up.
+// timeUp keeps what was found before the time was up, if anything was.
 func (q *inquiry) timeUp(found *Verdict) {
 	if q.kind = classify(q.contentType, q.doc); q.kind == jsonText && !isValidJSON(q.doc) {
 		q.kind = plainText
@@ -384,6 +384,7 @@ func (g *Guard) ask(ctx context.Context, c Content) (v Verdict, err error) {
 	if v, err = g.Inspector.Inspect(ctx, c); err != nil {
 		err = fmt.Errorf("%w: %w", ErrInspector, err)
 	}
+	v.Severity = min(max(v.Severity, None), Imminent)
 	return v, err
 }
 

@@ -14,11 +14,11 @@ const DefaultHold = 30 * time.Minute
 // plain data, so that a [Sessions] may keep it as JSON in a shared store. The
 // zero State is a conversation in which nothing happened.
 type State struct {
-	Level Severity  `json:"level"`          // as raised; what it is now: LevelAt
-	Since time.Time `json:"since,omitzero"` // when it was last raised or confirmed
-	Hold  int64     `json:"hold,omitempty"` // seconds at each level; 0 = DefaultHold
-	Shown moments   `json:"shown,omitzero"` // when help of each severity was last shown
-	Told  moments   `json:"told,omitzero"`  // when a human was last told, by severity
+	Level Severity      `json:"level"`          // as raised; what it is now: LevelAt
+	Since time.Time     `json:"since,omitzero"` // when it was last raised or confirmed
+	Hold  time.Duration `json:"hold,omitempty"` // at each level, 0 = DefaultHold; nanoseconds in JSON
+	Shown moments       `json:"shown,omitzero"` // when help of each severity was last shown
+	Told  moments       `json:"told,omitzero"`  // when a human was last told, by severity
 
 	// Trajectory belongs to an [Inspector] that follows a conversation. It is
 	// opaque here, is kept with the state, and must not hold text.
@@ -48,12 +48,7 @@ func (s State) Expires() time.Time {
 	return end
 }
 
-func (s State) hold() time.Duration {
-	if s.Hold <= 0 {
-		return DefaultHold
-	}
-	return time.Duration(s.Hold) * time.Second
-}
+func (s State) hold() time.Duration { return orDefault(s.Hold, DefaultHold) }
 
 // raise lifts the level to at least the given severity, or confirms it.
 func (s *State) raise(to Severity, now time.Time) {
@@ -127,7 +122,7 @@ func (m *MemorySessions) Update(_ context.Context, key string, change func(*Stat
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, known := m.states[key]
-	s.Hold = int64(m.Hold / time.Second)
+	s.Hold = m.Hold
 	change(&s)
 	if !known {
 		m.makeRoom()

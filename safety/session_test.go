@@ -285,7 +285,7 @@ func TestMemorySessionsAreBoundedAndKeepTheGravest(t *testing.T) {
 
 func TestAStateCanBeKeptAsJSON(t *testing.T) {
 	now := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
-	want := safety.State{Level: safety.High, Since: now, Hold: 60, Trajectory: []byte{1, 2}}
+	want := safety.State{Level: safety.High, Since: now, Hold: time.Minute, Trajectory: []byte{1, 2}}
 	want.Shown[safety.Low] = now
 	data, err := json.Marshal(want)
 	require.NoError(t, err)
