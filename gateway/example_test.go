@@ -86,6 +86,7 @@ func ExampleGateway_Serve() {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // in a program: signal.NotifyContext
+	defer cancel()
 	ended := make(chan error)
 	go func() { ended <- g.Serve(ctx, ln) }()
 
