@@ -3,7 +3,6 @@ package safety_test
 import (
 	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -70,6 +69,11 @@ func BenchmarkExchange(b *testing.B) {
 	benchmarkPassage(b, &safety.Guard{Inspector: noop{}, Fields: []string{"message"}}, story)
 }
 
+func BenchmarkExchange64K(b *testing.B) {
+	reply := `{"response":"` + strings.Repeat("The keeper looks at you. ", 64<<10/25) + `"}`
+	benchmarkPassage(b, &safety.Guard{Inspector: noop{}, Fields: []string{"message"}}, reply)
+}
+
 func BenchmarkMessage(b *testing.B) {
 	g := &safety.Guard{Inspector: noop{}, Fields: []string{"content.text"}}
 	data := []byte(`{"type":"user_message","session_id":"7f9c24e8","content":{"text":"` + strings.Repeat("I go on. ", 20) + `"}}`)
@@ -78,5 +82,3 @@ func BenchmarkMessage(b *testing.B) {
 		g.Message(b.Context(), safety.Message{Data: data, Session: "s"})
 	}
 }
-
-var _ io.ReadCloser = (*body)(nil)

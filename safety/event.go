@@ -65,11 +65,12 @@ type Observation struct {
 	Direction Direction
 	Transport string // "http" or "websocket"
 
-	// Bytes passed, after decoding where they were decoded. An observation of
-	// an Action alone has none, so that a sum counts every byte once.
+	// Bytes are those of a body or message as they passed, before any
+	// decoding. An observation of an Action alone has none, so that a sum
+	// counts every byte once.
 	Bytes     int64
 	Inspected bool   // these bytes were looked at
-	Skipped   string // these bytes were not, or not as they should have been: why
+	Skipped   string // why they were not, or, beside Inspected, what was wrong with them or missing
 	Verdict   Verdict
 	Duration  time.Duration // of judging
 

@@ -63,7 +63,7 @@ func notEOF(err error) error {
 
 // Read reads the held part, then the source.
 func (b *heldBody) Read(p []byte) (int, error) {
-	n, err, more := b.readHeld(p)
+	n, more, err := b.readHeld(p)
 	if !more {
 		return n, err
 	}
@@ -72,20 +72,22 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *heldBody) readHeld(p []byte) (n int, err error, more bool) { //nolint:staticcheck // more says whether the two count
+// readHeld reads what is held, or says what ended the body; more says that it
+// has neither and the source must be asked.
+func (b *heldBody) readHeld(p []byte) (n int, more bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.gone:
-		return 0, http.ErrBodyReadAfterClose, false
+		return 0, false, http.ErrBodyReadAfterClose
 	case b.off < len(b.hold.data):
 		n = copy(p, b.hold.data[b.off:])
 		b.off += n
-		return n, nil, false
+		return n, false, nil
 	case b.err != nil:
-		return 0, b.err, false
+		return 0, false, b.err
 	}
-	return 0, nil, true
+	return 0, true, nil
 }
 
 // Close closes the source. What is held stays until drop.

@@ -55,6 +55,9 @@ func (r *reply) WriteHeader(status int) {
 		return
 	}
 	r.mode = holding
+	if most := int64(r.passage.guard.plan.maxBody); r.expects > 0 {
+		r.hold.reserve(int(min(r.expects, most))) // if there is no room now, keep finds out
+	}
 }
 
 // pass writes the header as it stands and everything that follows through.
@@ -175,10 +178,12 @@ func (r *reply) finish() {
 	}
 }
 
-// abort forgets what is held. Nothing of it was sent.
+// abort forgets what is held. Nothing of it was sent, so whoever answers in its
+// place must not send what was said of its body.
 func (r *reply) abort() {
 	if r.mode == holding {
 		r.mode = discarding
+		dropValidators(r.w.Header())
 	}
 }
 

@@ -330,6 +330,8 @@ func TestHeadTrailersAndInformationalAnswers(t *testing.T) {
 
 func TestAPanicLeavesNoReplyThatLooksWhole(t *testing.T) {
 	wrap := (&safety.Guard{Inspector: script()}).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Length", "1000")
 		_, _ = io.WriteString(w, `{"response":"half of i`)
 		panic(http.ErrAbortHandler)
 	}))
@@ -339,6 +341,8 @@ func TestAPanicLeavesNoReplyThatLooksWhole(t *testing.T) {
 	})
 	assert.Empty(t, w.Body.String())
 	assert.False(t, w.Flushed)
+	assert.Empty(t, w.Header().Get("Content-Encoding"), "whoever answers now begins anew")
+	assert.Empty(t, w.Header().Get("Content-Length"))
 }
 
 func TestAServiceThatBreaksOffIsNotMadeWhole(t *testing.T) {
