@@ -23,6 +23,7 @@ type heldBody struct {
 	off  int
 	err  error // what ended the reading, nil while more may come
 	gone bool
+	lent bool // somebody else has the held bytes
 }
 
 // fill reads until the body's end or more than most bytes are held. It returns
@@ -93,10 +94,44 @@ func (b *heldBody) readHeld(p []byte) (n int, more bool, err error) {
 // Close closes the source. What is held stays until drop.
 func (b *heldBody) Close() error { return b.source.Close() }
 
+// lend gives the held bytes away: they will not be used again.
+func (b *heldBody) lend() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lent = true
+	return b.hold.data
+}
+
 // drop gives the held part back.
 func (b *heldBody) drop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.gone = true
+	if b.lent {
+		b.hold.block = nil
+	}
 	b.hold.release()
 }
+
+// replay reads the held part of a body once more. It has a place of its own.
+type replay struct {
+	body *heldBody
+	off  int
+}
+
+func (r *replay) Read(p []byte) (int, error) {
+	r.body.mu.Lock()
+	defer r.body.mu.Unlock()
+	switch {
+	case r.body.gone:
+		return 0, http.ErrBodyReadAfterClose
+	case r.off == len(r.body.hold.data):
+		return 0, io.EOF
+	}
+	n := copy(p, r.body.hold.data[r.off:])
+	r.off += n
+	return n, nil
+}
+
+// Close does nothing: the body belongs to the request.
+func (r *replay) Close() error { return nil }

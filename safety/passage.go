@@ -2,6 +2,7 @@ package safety
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -174,9 +175,27 @@ func (p *Passage) Level() Severity { return max(p.does.level, p.verdict.Severity
 // Help returns the help that goes into the reply, nil if none does.
 func (p *Passage) Help() *Help { return p.does.help }
 
-// Body returns the request's body as it is held, and whether that is all of it.
-// It may be read until Close, and must not be changed.
-func (p *Passage) Body() (held []byte, whole bool) { return p.body.hold.data, p.whole || !p.hasBody }
+// Whole reports whether all of the request's body is held, so that it can be
+// sent more than once. A request without a body is whole.
+func (p *Passage) Whole() bool { return p.whole || !p.hasBody }
+
+// Replay returns another reader of the request's body, from its beginning, and
+// its length; nil where not all of it is held. Like r.Body it fails after Close,
+// so that a transport which still reads then never sends another one's words.
+func (p *Passage) Replay() (body io.ReadCloser, n int64) {
+	if !p.Whole() {
+		return nil, 0
+	}
+	if !p.hasBody {
+		return http.NoBody, 0
+	}
+	return &replay{body: &p.body}, int64(len(p.body.hold.data))
+}
+
+// Body returns the bytes of the request's body as far as they are held, and
+// whether that is all of it. They must not be changed. They stay as they are
+// also after Close, which costs their memory: to send them, use [Passage.Replay].
+func (p *Passage) Body() (held []byte, whole bool) { return p.body.lend(), p.Whole() }
 
 // Annotate sets on the headers of the request to the service what was found:
 // [SeverityHeader], [CategoriesHeader], [SessionLevelHeader]. Whatever a client

@@ -372,6 +372,45 @@ func TestAReaderThatOutlivesItsRequestSeesNothing(t *testing.T) {
 	assert.NoError(t, r.Body.Close())
 }
 
+func TestABodyCanBeSentOnceMore(t *testing.T) {
+	g := &safety.Guard{Inspector: script()}
+	r := httptest.NewRequest("POST", "/", strings.NewReader("go on"))
+	p, err := g.Open(r, 0)
+	require.NoError(t, err)
+	for range 2 {
+		body, n := p.Replay()
+		assert.Equal(t, int64(5), n)
+		got, err := io.ReadAll(body)
+		require.NoError(t, err)
+		assert.Equal(t, "go on", string(got))
+		require.NoError(t, body.Close())
+	}
+	late, _ := p.Replay()
+	held, _ := p.Body()
+	p.Close()
+	_, err = late.Read(make([]byte, 5))
+	assert.ErrorIs(t, err, http.ErrBodyReadAfterClose)
+	for range 100 {
+		other, err := g.Open(httptest.NewRequest("POST", "/", strings.NewReader("words of another")), 0)
+		require.NoError(t, err)
+		other.Close()
+	}
+	assert.Equal(t, "go on", string(held), "what was given away is never used again")
+
+	p, err = g.Open(httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat(".", 2<<20))), 0)
+	require.NoError(t, err)
+	defer p.Close()
+	body, _ := p.Replay()
+	assert.Nil(t, body)
+	assert.False(t, p.Whole())
+	p, err = g.Open(httptest.NewRequest("GET", "/", nil), 0)
+	require.NoError(t, err)
+	defer p.Close()
+	body, n := p.Replay()
+	assert.Equal(t, http.NoBody, body)
+	assert.Zero(t, n)
+}
+
 func TestOpenReadsNoMoreThanItIsGiven(t *testing.T) {
 	g := &safety.Guard{Inspector: script()}
 	body := strings.NewReader(dying + strings.Repeat(".", 1<<20))
