@@ -88,6 +88,9 @@ func (h *hold) move(size int) {
 	giveBlock(old)
 }
 
+// lose lets go of the room without giving it to anybody else.
+func (h *hold) lose() { h.block = nil }
+
 // release gives the room back. Nothing of data may be used afterwards.
 func (h *hold) release() {
 	if h.taken > 0 {

@@ -108,7 +108,7 @@ func (b *heldBody) drop() {
 	defer b.mu.Unlock()
 	b.gone = true
 	if b.lent {
-		b.hold.block = nil
+		b.hold.lose()
 	}
 	b.hold.release()
 }

@@ -217,8 +217,14 @@ func (r *reply) send(header http.Header, body []byte) {
 	for name, values := range aside {
 		header[name] = values
 	}
-	if len(body) > 0 {
-		_, _ = r.w.Write(body) // an error means that the client is gone
+	if len(body) == 0 {
+		return
+	}
+	if _, err := r.w.Write(body); err != nil {
+		// The client is gone. HTTP/2 returns from a Write whose stream was
+		// reset while a frame of it may still be under way, so that these
+		// bytes must not become somebody else's.
+		r.hold.lose()
 	}
 }
 
