@@ -3,6 +3,7 @@ package h1
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -147,7 +148,9 @@ func (b *body) failedUpload() bool {
 	return b.x.up != nil && errors.As(b.x.up.failure(), &e)
 }
 
-// WriteTo writes the rest of the body to w, by way of a pooled buffer.
+// WriteTo writes the rest of the body to w. Where the kernel can move what
+// has arrived from one connection to the other it does (see splice), else the
+// bytes go by way of a pooled buffer.
 func (b *body) WriteTo(w io.Writer) (written int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -164,19 +167,59 @@ func (b *body) WriteTo(w io.Writer) (written int64, err error) {
 	}
 	pooled := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(pooled)
-	for {
-		n, err := b.decode(*pooled)
-		if n > 0 {
-			m, werr := w.Write((*pooled)[:n])
-			written += int64(m)
-			if werr != nil {
-				return written, werr
-			}
-		}
-		if err != nil {
-			return written, unlessEOF(err)
+	for err == nil {
+		var n int64
+		n, err = b.writeSome(w, *pooled)
+		written += n
+	}
+	return written, unlessEOF(err)
+}
+
+// writeSome requires that mu is held; io.EOF is the end of the body.
+func (b *body) writeSome(w io.Writer, buf []byte) (int64, error) {
+	if n, ok, err := b.splice(w); ok {
+		return n, err
+	}
+	n, err := b.decode(buf)
+	if n > 0 {
+		if m, werr := w.Write(buf[:n]); werr != nil {
+			return int64(m), werr
 		}
 	}
+	return int64(n), err
+}
+
+// spliceMin is when moving pages costs less than copying bytes.
+const spliceMin = 16 << 10
+
+// splice lets w take what has arrived straight from the connection, which for
+// a server's ResponseWriter with a Content-Length means the splice system call
+// on Linux. It takes only what is there already, so that no wait of w's is for
+// the service and ResponseBodyTimeout stays ours to keep.
+func (b *body) splice(w io.Writer) (n int64, ok bool, err error) {
+	if b.extent != extentLength || b.left < spliceMin {
+		return 0, false, nil
+	}
+	to, ok := w.(io.ReaderFrom)
+	from, tcp := b.x.c.nc.(*net.TCPConn)
+	if !ok || !tcp || len(b.x.in.data()) > 0 {
+		return 0, false, nil
+	}
+	arrived := min(b.x.c.arrived(), b.left)
+	if arrived < spliceMin {
+		return 0, false, nil
+	}
+	n, err = to.ReadFrom(&io.LimitedReader{R: from, N: arrived})
+	if b.left -= n; b.left == 0 {
+		return n, true, b.finish(io.EOF)
+	}
+	if err != nil && b.x.c.broken() {
+		return n, true, b.finish(err)
+	}
+	if n == 0 && err == nil {
+		err = io.ErrShortWrite
+	}
+	return n, true, err
 }
 
 // writeBuffered writes what is in the buffer without copying it first.

@@ -160,6 +160,25 @@ func (c *conn) watch(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, c.abort)
 }
 
+// arrived is how many bytes can be read without waiting, 0 if that is not known.
+func (c *conn) arrived() (n int64) {
+	if c.raw != nil {
+		c.raw.Control(func(fd uintptr) { n = arrivedOn(fd) })
+	}
+	return n
+}
+
+// broken tells, after an error of something that both read from c and wrote
+// elsewhere, whether c was at fault. c is of no use afterwards.
+func (c *conn) broken() bool {
+	var b [1]byte
+	n, err := 0, errAgain
+	if e := c.raw.Control(func(fd uintptr) { n, err = tryRead(fd, b[:]) }); e != nil {
+		return true
+	}
+	return n == 0 && err != errAgain
+}
+
 // idleTime is how long c has waited in the pool.
 func (c *conn) idleTime() time.Duration {
 	if !c.used {

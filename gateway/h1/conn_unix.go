@@ -8,7 +8,7 @@ import "syscall"
 // without waiting.
 const rawReads = true
 
-const errAgain = syscall.EAGAIN
+var errAgain error = syscall.EAGAIN
 
 func tryRead(fd uintptr, p []byte) (int, error) {
 	for {
