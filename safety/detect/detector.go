@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/theinterneti/tta-gateway/safety"
@@ -14,9 +15,12 @@ import (
 // A Detector judges texts by a compiled pack of rules. It is immutable and safe
 // for simultaneous use.
 type Detector struct {
-	prog    *program
-	pool    *pool
-	version string
+	prog      *program
+	pool      *pool
+	version   string
+	profile   Profile
+	pairs     []uint32          // signals that together make a conversation high
+	signalsOf map[string]uint32 // by rule
 }
 
 //go:embed rules/*.rules
@@ -27,6 +31,8 @@ var standard = sync.OnceValue(func() *Detector {
 	if err != nil {
 		panic(err) // the built-in pack is compiled by our tests
 	}
+	d.prog.weights = weightTable
+	d.version += "+" + modelVersion
 	return d
 })
 
@@ -58,17 +64,29 @@ func New(sources ...Source) (*Detector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{prog: prog, pool: &pool{prog: prog}, version: prog.name}, nil
+	d := &Detector{prog: prog, pool: &pool{prog: prog}, version: prog.name, signalsOf: map[string]uint32{}}
+	for i := range prog.rules {
+		d.signalsOf[prog.rules[i].id] = prog.rules[i].signals
+	}
+	for _, pair := range pairs {
+		if a, b := slices.Index(prog.signals, pair[0]), slices.Index(prog.signals, pair[1]); a >= 0 && b >= 0 {
+			d.pairs = append(d.pairs, 1<<a|1<<b)
+		}
+	}
+	return d, nil
 }
 
 // Version names rule pack and model.
 func (d *Detector) Version() string { return d.version }
 
+// Prompt promises that Inspect waits for nothing and is linear in the text.
+func (d *Detector) Prompt() {}
+
 // Inspect judges a text. It never fails; bytes that are not UTF-8 separate words.
 func (d *Detector) Inspect(_ context.Context, c safety.Content) (safety.Verdict, error) {
 	s := d.pool.get()
 	defer d.pool.put(s)
-	st := state{direct: c.Direction, inGame: c.InGame}
+	st := newState(c)
 	s.text(&st, c.Text, true)
 	return st.verdict(d), nil
 }
@@ -127,7 +145,7 @@ func (d *Detector) fires(r *rule, text string) bool {
 	}
 	s := d.pool.get()
 	defer d.pool.put(s)
-	st := state{direct: c.Direction}
+	st := newState(c)
 	s.text(&st, c.Text, true)
 	for i := range st.findings {
 		f := &st.findings[i]
@@ -140,5 +158,5 @@ func (d *Detector) fires(r *rule, text string) bool {
 
 // Open begins a text that arrives in pieces.
 func (d *Detector) Open(_ context.Context, c safety.Content) (safety.Stream, error) {
-	return &stream{d: d, st: state{direct: c.Direction, inGame: c.InGame}}, nil
+	return &stream{d: d, st: newState(c)}, nil
 }

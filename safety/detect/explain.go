@@ -25,7 +25,7 @@ type Reason struct {
 func (d *Detector) Explain(ctx context.Context, c safety.Content) (safety.Verdict, []Reason) {
 	s := d.pool.get()
 	defer d.pool.put(s)
-	st := state{direct: c.Direction, inGame: c.InGame}
+	st := newState(c)
 	s.text(&st, c.Text, true)
 	var reasons []Reason
 	for i := range st.findings {

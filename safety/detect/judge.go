@@ -41,6 +41,8 @@ type scratch struct {
 	tried  []uint32 // by entry: the round in which it was tried
 	round  uint32
 	todo   []uint16
+	feats  []uint16
+	border int // when set: only matches that reach over this word count
 }
 
 type hit struct {
@@ -71,7 +73,33 @@ type state struct {
 	signals  uint32
 	findings []found
 	votes    [8]uint16
+	gravest  float64 // the model's gravest opinion, noOpinion if it was not asked
+	opinions float64 // the sum of its opinions, and how many they are
+	asked    int
 	words    int
+}
+
+// noOpinion is the logit of a text in which no window was worth a look.
+const noOpinion = -8
+
+func newState(c safety.Content) state {
+	return state{direct: c.Direction, inGame: c.InGame, gravest: noOpinion}
+}
+
+// hear takes the model's opinion of a window.
+func (st *state) hear(logit float64) {
+	st.gravest = max(st.gravest, logit)
+	st.opinions += logit
+	st.asked++
+}
+
+// logit is the model's opinion of the text: mostly its gravest, and its usual
+// one, so that a long post is not suspicious for its length.
+func (st *state) logit() float64 {
+	if st.asked == 0 {
+		return noOpinion
+	}
+	return 0.7*st.gravest + 0.3*st.opinions/float64(st.asked)
 }
 
 // found is a finding before the end of the text is known.
@@ -127,6 +155,9 @@ func (s *scratch) look(st *state) {
 		return
 	}
 	s.fill()
+	if s.border == 0 && st.direct == safety.Request {
+		st.hear(s.logit(s.window))
+	}
 	for _, at := range s.todo {
 		s.try(st, at)
 	}
@@ -164,7 +195,7 @@ func (s *scratch) try(st *state, at uint16) {
 	for from := 0; from < len(s.window) && ends != 0; from++ {
 		if got := run(e.code, 1<<from, s.occ, s.words, s.end); got != 0 {
 			to := bits.TrailingZeros64(got)
-			if to <= from {
+			if to <= from || s.border > 0 && (from >= s.border || to <= s.border) {
 				continue
 			}
 			s.keep(st, hit{at, e.rule, e.lang, from, to, e.ownNegation})
@@ -220,43 +251,48 @@ func (st *state) severity(p *program, f *found) (safety.Severity, uint16) {
 // verdict sums up.
 func (st *state) verdict(d *Detector) safety.Verdict {
 	v := safety.Verdict{Model: d.version, Language: st.language(d.prog)}
-	if len(st.findings) == 0 {
-		return v
-	}
+	limits, logit := &profiles[d.profile], st.logit()
 	var signals uint32
 	for i := range st.findings {
 		f := &st.findings[i]
 		r := &d.prog.rules[f.rule]
-		if r.shadow {
-			continue
-		}
 		level, frames := st.severity(d.prog, f)
-		if level == safety.None && r.severity != safety.None || frames&(1<<negation) != 0 {
+		if r.shadow || level == safety.None && (r.severity != safety.None || frames != 0) {
 			continue
 		}
 		signals |= r.signals
-		if level == safety.None {
-			continue
+		if level = limits.settle(level, logit); level > safety.None {
+			v.Findings = append(v.Findings, safety.Finding{Rule: r.id, Category: r.category, Severity: level, Start: f.start, End: f.end, Frames: frameList(frames)})
 		}
-		v.Findings = append(v.Findings, safety.Finding{Rule: r.id, Category: r.category, Severity: level, Start: f.start, End: f.end, Frames: frameList(frames)})
 	}
 	for _, c := range d.prog.combinations {
 		if signals&c.needs == c.needs {
 			v.Findings = append(v.Findings, safety.Finding{Rule: c.id, Category: c.category, Severity: c.severity, Start: 0, End: st.offset})
 		}
 	}
+	sum(&v)
+	if lifted := limits.lifted(logit); lifted > v.Severity {
+		v.Findings = append(v.Findings, safety.Finding{Rule: "model", Category: safety.SuicidalIdeation, Severity: lifted, Start: 0, End: st.offset})
+		sum(&v)
+	}
+	v.Score = score(v.Severity, logit)
+	return v
+}
+
+// sum orders the findings, and gives the verdict the gravest severity and all
+// categories.
+func sum(v *safety.Verdict) {
 	slices.SortStableFunc(v.Findings, func(a, b safety.Finding) int { return int(b.Severity) - int(a.Severity) })
 	if len(v.Findings) > maxFindings {
 		v.Findings = v.Findings[:maxFindings]
 	}
+	v.Categories = nil
 	for _, f := range v.Findings {
 		v.Severity = max(v.Severity, f.Severity)
 		if !slices.Contains(v.Categories, f.Category) {
 			v.Categories = append(v.Categories, f.Category)
 		}
 	}
-	v.Score = []float64{0.01, 0.3, 0.6, 0.8, 0.95}[v.Severity]
-	return v
 }
 
 func frameList(frames uint16) []string {

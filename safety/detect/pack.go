@@ -72,7 +72,9 @@ type program struct {
 	signals      []string
 	combinations []combination
 	languages    []string
-	langOf       []uint8 // languages in which a word is a frequent one, a bit each
+	codes        []uint32 // by word: what the model knows it by
+	weights      string   // of the model, empty for a pack without one
+	langOf       []uint8  // languages in which a word is a frequent one, a bit each
 }
 
 // compiler turns sources into a program.
@@ -254,9 +256,7 @@ func (c *compiler) class(name, words string) {
 		c.fail("bad class name %q: want capitals", name)
 		return
 	}
-	if _, ok := c.named[name]; !ok {
-		c.named[name] = len(c.named) + 1
-	}
+	c.named[name] = int(uint16(hashWord([]byte(name)))) | 1
 	for _, w := range strings.Fields(words) {
 		switch {
 		case w[0] >= 'A' && w[0] <= 'Z':
@@ -445,6 +445,13 @@ func (c *compiler) link() {
 	c.spread()
 	c.prog.langOf = grown(c.prog.langOf, len(c.prog.lex.words))
 	c.prog.kindOf = grown(c.prog.kindOf, len(c.prog.lex.words))
+	for id, w := range c.prog.lex.words {
+		h := hashWord([]byte(w))
+		if kind := c.prog.kindOf[id]; kind != 0 {
+			h = uint64(kind) * 0x9E3779B97F4A7C15
+		}
+		c.prog.codes = append(c.prog.codes, uint32(h^h>>32))
+	}
 }
 
 func grown[T any](s []T, n int) []T {
