@@ -133,6 +133,25 @@ func Problems() []Problem {
 	return out
 }
 
+// Refuse says no in the gateway's one shape, for middleware of a host: code is
+// that of one of [Problems], and an unknown one is "internal". The cause goes
+// into the log, never to the caller. What was written already stays as it is.
+// Outside of a gateway it is a plain answer with the problem's status.
+func Refuse(w http.ResponseWriter, r *http.Request, code string, cause error) {
+	p := problemInternal
+	for _, known := range problems {
+		if known.code == code {
+			p = known
+		}
+	}
+	x := exchangeOf(r)
+	if x == nil {
+		http.Error(w, p.message, p.status)
+		return
+	}
+	x.state.refuse(w, r, p, cause)
+}
+
 // refuse is where every no is written: problem+json (RFC 9457) with the
 // members that the TTA front end reads at the top level (message, detail,
 // error, code), the request id, and on a therapeutic route the help resources.
