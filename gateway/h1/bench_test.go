@@ -15,12 +15,15 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/theinterneti/tta-gateway/gateway/h1"
 )
 
 // benchBackend starts the backend in a process of its own, so that the
 // client's share of the CPU time can be told.
-func benchBackend(b *testing.B, size int) (url string) {
+func benchBackend(b testing.TB, size int) (url string) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), backendEnv+"="+strconv.Itoa(size))
 	out, err := cmd.StdoutPipe()
@@ -106,4 +109,30 @@ func benchLoad(b *testing.B, tr http.RoundTripper, url, method string, body int,
 			res.Body.Close()
 		}
 	})
+}
+
+// TestAllocations: a round trip on a kept-alive connection, with a context that
+// can be cancelled and its body read, costs at most 12 allocations.
+func TestAllocations(t *testing.T) {
+	url := benchBackend(t, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for method, payload := range map[string]string{"GET": "", "POST": strings.Repeat("y", 300)} {
+		tr := transport(t)
+		reader := strings.NewReader(payload)
+		req, err := http.NewRequestWithContext(ctx, method, url, reader)
+		require.NoError(t, err)
+		cost := testing.AllocsPerRun(1000, func() {
+			reader.Reset(payload)
+			res, err := tr.RoundTrip(req)
+			if err == nil {
+				_, err = io.Copy(io.Discard, res.Body)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		assert.LessOrEqual(t, cost, 12.0, method)
+		t.Log(method, cost)
+	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // maxInformational bounds the 1xx answers before the final one.
-const maxInformational = 32
+const maxInformational = 100
 
 // exchange is one request and its answer. It is one allocation, the Response
 // and its Body included.
@@ -38,6 +38,7 @@ type exchange struct {
 
 	launched bool
 	sent     bool // without upload: a byte has been handed to the kernel
+	before   bool // the same, of the attempt before this one
 	answered bool // a byte has been read
 	writeErr error
 	deadline deadline
@@ -109,7 +110,8 @@ func (x *exchange) rewind(err error) bool {
 		}
 		x.out.body, x.up = body, nil
 	}
-	x.launched, x.sent, x.writeErr, x.deadline = false, false, nil, deadlineNone
+	x.before = e.Sent
+	x.c, x.launched, x.sent, x.writeErr, x.deadline = nil, false, false, nil, deadlineNone
 	return true
 }
 
@@ -391,8 +393,8 @@ func (x *exchange) accept(n int) error {
 			return err
 		}
 	}
-	x.settle(&f)
 	x.res.ContentLength, x.res.Close = f.length, f.close
+	x.settle(&f)
 	x.giveBody(f)
 	return nil
 }
@@ -508,7 +510,7 @@ func (x *exchange) explain(phase Phase, err error) error {
 // fault wraps err with the circumstances.
 func (x *exchange) fault(phase Phase, err error) error {
 	e := &Error{Phase: phase, Addr: x.addr, Answered: x.answered, Err: err}
-	e.Sent = x.sent || x.up != nil && x.up.sent.Load()
+	e.Sent = x.before || x.sent || x.up != nil && x.up.sent.Load()
 	if x.c != nil {
 		e.Reused = x.c.used
 	}

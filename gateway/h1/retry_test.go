@@ -124,6 +124,23 @@ func TestRepeatWhatWasNotSent(t *testing.T) {
 	}
 }
 
+// What the first attempt sent counts, even if the second could not be made.
+func TestSentIsNotForgotten(t *testing.T) {
+	b := play(t, func(p *peer) {
+		p.request()
+		p.say(ok)
+		p.request()
+		p.back.stop()
+	})
+	tr := transport(t)
+	exchange(t, tr, request(t, "GET", b.URL, ""))
+	_, err := tr.RoundTrip(request(t, "GET", b.URL, ""))
+	var dial *h1.DialError
+	require.ErrorAs(t, err, &dial)
+	assert.False(t, h1.NothingSent(err))
+	assert.EqualValues(t, 1, tr.Stats().Repeated)
+}
+
 type failingWrites struct {
 	net.Conn
 	failing bool

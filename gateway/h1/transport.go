@@ -73,7 +73,7 @@ type Transport struct {
 	ExpectContinueTimeout time.Duration
 
 	// MaxResponseHeaderBytes bounds an answer's header, the 1xx answers
-	// before it included. 0 means 1 MiB.
+	// before it included. 0 and less mean 1 MiB.
 	MaxResponseHeaderBytes int
 
 	mu    sync.Mutex // guards changes of hosts
@@ -233,7 +233,7 @@ func (t *Transport) maxIdle() int {
 }
 
 func (t *Transport) maxHeader() int {
-	return orDefault(t.MaxResponseHeaderBytes, DefaultMaxResponseHeaderBytes)
+	return orDefault(max(t.MaxResponseHeaderBytes, 0), DefaultMaxResponseHeaderBytes)
 }
 
 func orDefault[T ~int | ~int64](v, zero T) T {
