@@ -114,8 +114,9 @@ func (c *composer) help() string {
 // shown is the help that goes into a reply's body. Help that is due only
 // because nothing could be judged stands in the headers alone.
 func (p *Passage) shown() *Help {
-	if p.does.help != nil && p.guard.plan.table.of(Request, p.verdict)&ShowHelp != 0 {
-		return p.does.help
+	h := p.does.help
+	if h != nil && p.guard.plan.table.of(Request, Verdict{Severity: h.Severity})&ShowHelp != 0 {
+		return h
 	}
 	return nil
 }

@@ -27,20 +27,25 @@ type consequences struct {
 	done  []string // names of what was done
 }
 
-// follow does what the policy says of a message from a person.
-func (x *exchange) follow(ctx context.Context, v Verdict, always Severity) (c consequences) {
-	actions := x.guard.ready().table.of(Request, v)
+// follow does what the policy says of a message from a person: of the message,
+// or of the conversation where that rose by more.
+func (x *exchange) follow(ctx context.Context, v Verdict, heard course, always Severity) (c consequences) {
+	weighed := v
+	if heard.rose {
+		weighed.Severity = max(v.Severity, heard.level)
+	}
+	actions := x.guard.ready().table.of(Request, weighed)
 	unknown := v.Skipped == SkippedInspectorFailed
 	if actions&(ShowHelp|Raise|Escalate) == 0 && !unknown {
-		c.level = max(v.Severity, x.level(ctx))
+		c.level = max(v.Severity, heard.level, x.level(ctx))
 		x.recordVerdict(ctx, Request, v, c, actions)
 		return c
 	}
 	now := time.Now()
-	state, due := x.update(ctx, v.Severity, actions, unknown, now)
-	c.level = max(v.Severity, state.LevelAt(now))
-	if due.help || always <= Moderate && (unknown || v.Severity >= always && actions&ShowHelp != 0) {
-		help := x.help(v)
+	state, due := x.update(ctx, weighed.Severity, actions, unknown, now)
+	c.level = max(v.Severity, heard.level, state.LevelAt(now))
+	if due.help || always <= Moderate && (unknown || weighed.Severity >= always && actions&ShowHelp != 0) {
+		help := x.help(weighed)
 		c.help = &help
 		c.done = append(c.done, "help")
 	}
@@ -125,7 +130,7 @@ func (x *exchange) recordVerdict(ctx context.Context, d Direction, v Verdict, c 
 		return Event{}
 	}
 	e := x.event(d, v, c)
-	if v.Severity == None {
+	if v.Unknown() {
 		e.Kind = KindUnknown
 	}
 	x.record(ctx, e)
@@ -165,7 +170,7 @@ func (x *exchange) record(ctx context.Context, e Event) {
 		if err := recordSafely(ctx, g.Auditor, e); err != nil {
 			x.observeFate(e, "audit failed")
 		}
-	}, e.Severity >= High)
+	}, max(e.Severity, e.Level) >= High)
 	if !kept {
 		x.observeFate(e, "audit lost")
 	}

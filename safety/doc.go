@@ -40,6 +40,13 @@
 // numbers must be read by a clinician, and the numbers verified, before they
 // are relied on: see [Resource.VerifiedOn].
 //
+// # Conversations
+//
+// A verdict of high or above raises the level of the conversation, for half an
+// hour at each level; only time lowers it. [Guard.Level] tells it without reading
+// a body, so that a host can let that conversation go first. An Inspector that is
+// a [Follower] may raise it where no single message is grave.
+//
 // # How text is found
 //
 // Of a JSON message the decoded string values are judged, at the paths of

@@ -1,6 +1,9 @@
 package safety
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Content is a text to be judged, with what is known about it.
 type Content struct {
@@ -40,6 +43,21 @@ func (f InspectorFunc) Inspect(ctx context.Context, c Content) (Verdict, error) 
 type Prompt interface {
 	Inspector
 	Prompt()
+}
+
+// Follower is optional too: an Inspector that follows a conversation, in which
+// no message may be grave and the whole is. A [Guard] hands it each message of a
+// person whose conversation has a key, all its texts joined, after it was
+// judged by itself.
+//
+// The trajectory is the Follower's own: it comes back as it was returned last,
+// nil for a new conversation, and must hold no text and little of anything.
+// session is the level of the conversation after this message. Where it rises
+// to high or above by more than the message itself says, the Guard does what its
+// Policy says of that severity. On an error nothing changes.
+type Follower interface {
+	Prompt
+	Follow(ctx context.Context, c Content, trajectory []byte, now time.Time) (v Verdict, session Severity, next []byte, err error)
 }
 
 // StreamInspector judges a text that arrives in pieces. It is optional: an

@@ -57,6 +57,8 @@ type inquiry struct {
 	gravest  Severity // of a single piece
 	harmful  []span   // values of a JSON document that are harm by themselves
 	together bool     // only the pieces together are harm
+	follows  bool     // said is wanted
+	said     []byte   // all texts joined
 	recoded  bool     // doc came in another charset than UTF-8
 	partial  *atomic.Pointer[Verdict]
 }
@@ -134,6 +136,9 @@ func (q *inquiry) read(ctx context.Context, s *scratch) {
 	}
 	q.judgeBulk(ctx, s)
 	q.readJoined(ctx, s)
+	if q.follows {
+		q.said = bytes.Clone(bytes.TrimSuffix(s.joined, []byte(" ")))
+	}
 }
 
 // keepRecoded goes on with a document in UTF-8 where its places are noted.

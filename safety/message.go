@@ -62,7 +62,7 @@ func (x *exchange) pass(ctx context.Context, m Message, reason string) Outcome {
 
 func (x *exchange) request(ctx context.Context, m Message) Outcome {
 	q := x.look(ctx, m, x.guard.ready().fields)
-	does := x.follow(ctx, q.verdict, Imminent)
+	does := x.follow(ctx, q.verdict, x.pursue(ctx, q.said), Imminent)
 	return Outcome{Verdict: q.verdict, Level: does.level, Data: m.Data, Help: does.help}
 }
 
@@ -89,6 +89,8 @@ func (x *exchange) look(ctx context.Context, m Message, fields *paths) *inquiry 
 	q.content.Language, q.doc, q.fields = languageOf(m.Language), m.Data, fields
 	if m.Direction == Response {
 		q.harm = x.guard.plan.table
+	} else {
+		q.follows = x.isFollowed()
 	}
 	q.run(ctx)
 	x.count(m.Direction, len(m.Data), q, since(started))

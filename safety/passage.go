@@ -36,6 +36,7 @@ type Passage struct {
 	reason   string // why nothing is looked at, "" if it is
 
 	verdict Verdict
+	said    []byte // what a Follower is to hear
 	does    consequences
 	body    heldBody
 	hasBody bool
@@ -104,13 +105,15 @@ func (p *Passage) judgeBody(r *http.Request, max int64) (err error) {
 		p.whole = p.rest == "" && err == nil
 		p.judgeHeld(r.Header, most)
 	}
-	p.does = p.exchange.follow(p.ctx, p.verdict, Moderate)
+	p.does = p.exchange.follow(p.ctx, p.verdict, p.exchange.pursue(p.ctx, p.said), Moderate)
+	p.said = nil
 	return err
 }
 
 func (p *Passage) judgeHeld(h http.Header, most int) {
 	started := p.guard.started()
 	q := p.guard.inquire(p.exchange.route, p.exchange.key(), Request)
+	q.follows = p.exchange.isFollowed()
 	q.contentType, q.doc, q.fields = h.Get("Content-Type"), p.body.hold.data, p.guard.plan.fields
 	plain := hold{budget: p.guard.plan.budget}
 	defer plain.release()
@@ -120,7 +123,7 @@ func (p *Passage) judgeHeld(h http.Header, most int) {
 	}
 	q.skip(p.rest)
 	q.run(p.ctx)
-	p.verdict = q.verdict
+	p.verdict, p.said = q.verdict, q.said
 	p.exchange.count(Request, len(p.body.hold.data), q, since(started))
 }
 

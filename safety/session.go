@@ -10,6 +10,9 @@ import (
 // sinks by one, unless [MemorySessions.Hold] says otherwise.
 const DefaultHold = 30 * time.Minute
 
+// trajectoryLife is how long a conversation in which nobody speaks is followed.
+const trajectoryLife = 2 * time.Hour
+
 // State is what is remembered of one conversation. It holds no text. It is
 // plain data, so that a [Sessions] may keep it as JSON in a shared store. The
 // zero State is a conversation in which nothing happened.
@@ -20,9 +23,11 @@ type State struct {
 	Shown moments       `json:"shown,omitzero"` // when help of each severity was last shown
 	Told  moments       `json:"told,omitzero"`  // when a human was last told, by severity
 
-	// Trajectory belongs to an [Inspector] that follows a conversation. It is
-	// opaque here, is kept with the state, and must not hold text.
-	Trajectory []byte `json:"trajectory,omitempty"`
+	// Trajectory belongs to a [Follower]: what it made of the conversation so
+	// far. Followed is the level that it gave last, at the time Heard.
+	Trajectory []byte    `json:"trajectory,omitempty"`
+	Followed   Severity  `json:"followed,omitempty"`
+	Heard      time.Time `json:"heard,omitzero"`
 }
 
 // moments is a time for each severity.
@@ -41,7 +46,7 @@ func (s State) LevelAt(now time.Time) Severity {
 
 // Expires returns when nothing of the state matters any more.
 func (s State) Expires() time.Time {
-	end := s.Since.Add(time.Duration(s.Level) * s.hold())
+	end := latest(s.Since.Add(time.Duration(s.Level)*s.hold()), s.Heard.Add(trajectoryLife))
 	for i := range s.Shown {
 		end = latest(end, s.Shown[i].Add(s.hold()), s.Told[i].Add(s.hold()))
 	}
@@ -175,5 +180,5 @@ func calmer(a, b State, now time.Time) bool {
 	if la, lb := a.LevelAt(now), b.LevelAt(now); la != lb {
 		return la < lb
 	}
-	return a.Since.Before(b.Since)
+	return latest(a.Since, a.Heard).Before(latest(b.Since, b.Heard))
 }

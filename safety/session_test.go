@@ -316,3 +316,60 @@ func TestConversationsAreKeptApart(t *testing.T) {
 	assert.Equal(t, safety.High, g.Level(request("", "bob")))
 	assert.Equal(t, safety.None, g.Level(request("", "")), "nobody's danger is everybody's")
 }
+
+// drift is an Inspector that finds nothing in a message and counts them: after
+// three of a conversation the whole is high.
+type drift struct{ *safetytest.Script }
+
+func (d drift) Follow(_ context.Context, c safety.Content, trajectory []byte, _ time.Time) (safety.Verdict, safety.Severity, []byte, error) {
+	switch string(c.Text) {
+	case "panic":
+		panic("!")
+	case "fail":
+		return safety.Verdict{}, safety.Imminent, nil, errors.New("damaged")
+	}
+	next := append(append([]byte(nil), trajectory...), 'x')
+	if len(next) >= 3 {
+		return safety.Verdict{}, safety.High, next, nil
+	}
+	return safety.Verdict{}, safety.Low, next, nil
+}
+
+func TestAConversationCanBeGraveWithoutAGraveMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log safetytest.Log
+		g := &safety.Guard{Inspector: drift{script()}, Auditor: &log, Escalator: &log}
+		say, level := talk(g)
+		assert.Equal(t, safety.Low, say("one").Level)
+		say("panic")
+		say("fail")
+		assert.Nil(t, say("two").Help)
+		assert.Equal(t, safety.None, level())
+
+		out := say("three")
+		assert.Equal(t, safety.None, out.Verdict.Severity, "the message itself is what it is")
+		assert.Equal(t, safety.High, out.Level)
+		require.NotNil(t, out.Help)
+		assert.Equal(t, safety.High, out.Help.Severity)
+		assert.Equal(t, safety.High, level())
+		assert.Nil(t, say("four").Help, "it rose once")
+		require.NoError(t, g.Flush(t.Context()))
+		require.Len(t, log.Escalated(), 1)
+		assert.Equal(t, safety.KindVerdict, log.Escalated()[0].Kind)
+		assert.Equal(t, safety.High, log.Escalated()[0].Level)
+	})
+}
+
+func TestHelpOverHTTPStandsInTheReplyToTheMessageThatRaisesTheWhole(t *testing.T) {
+	g := &safety.Guard{Inspector: drift{script()}, Subject: func(*http.Request) string { return "ada" }}
+	h := g.Wrap(&service{contentType: "application/json", answer: "{}"})
+	for i, want := range []bool{false, false, true, false} {
+		got := text(t, post(t, h, "application/json", `{"m":"go on"}`))
+		assert.Equal(t, want, got != "{}", "message %d", i)
+	}
+	g = &safety.Guard{Inspector: drift{script()}}
+	h = g.Wrap(&service{contentType: "application/json", answer: "{}"})
+	for range 4 {
+		assert.Equal(t, "{}", text(t, post(t, h, "application/json", `{"m":"go on"}`)), "nobody's messages are no conversation")
+	}
+}

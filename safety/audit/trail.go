@@ -155,11 +155,11 @@ func own(kind string) safety.Event {
 }
 
 // Record writes an event, with pseudonyms for its session and subject. One of
-// high severity or above is on the disk when Record returns; others are within
+// high severity or above, or of a conversation of that level, is on the disk when Record returns; others are within
 // a second, if Run runs. An error says that it is not in the file: it wraps
 // [ErrHeld] or [ErrLost].
 func (t *Trail) Record(_ context.Context, e safety.Event) error {
-	grave := e.Severity >= safety.High
+	grave := max(e.Severity, e.Level) >= safety.High
 	e = t.pseudonyms.hide(e)
 	t.mu.Lock()
 	defer t.mu.Unlock()
