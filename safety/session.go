@@ -104,7 +104,8 @@ type Sessions interface {
 // MemorySessions keeps states in this process. The zero value is ready; it must
 // not be copied after first use. It is safe for simultaneous use.
 type MemorySessions struct {
-	// Max is how many conversations are remembered, 0 means 65536. When it is
+	// Max is how many conversations are remembered, 0 means 65536: those that
+	// were raised or shown help, and with a [Follower] all. When it is
 	// full, expired ones go, then of a few the calmest.
 	Max int
 	// Hold is how long a conversation stays at a level before it sinks by one.
