@@ -373,3 +373,23 @@ func TestHelpOverHTTPStandsInTheReplyToTheMessageThatRaisesTheWhole(t *testing.T
 		assert.Equal(t, "{}", text(t, post(t, h, "application/json", `{"m":"go on"}`)), "nobody's messages are no conversation")
 	}
 }
+
+// between is a store in which another message always comes between.
+type between struct{ safety.MemorySessions }
+
+func (b *between) Update(ctx context.Context, key string, change func(*safety.State)) (safety.State, error) {
+	if _, err := b.MemorySessions.Update(ctx, key, func(s *safety.State) { s.Trajectory = append(s.Trajectory, 'y') }); err != nil {
+		return safety.State{}, err
+	}
+	return b.MemorySessions.Update(ctx, key, change)
+}
+
+func TestAMessageThatComesBetweenIsNotForgotten(t *testing.T) {
+	store := new(between)
+	say, _ := talk(&safety.Guard{Inspector: drift{script()}, Sessions: store})
+	say("one")
+	s, err := store.Load(t.Context(), "ada")
+	require.NoError(t, err)
+	assert.Equal(t, "yx", string(s.Trajectory))
+	assert.Equal(t, safety.High, say("two").Level, "yx, y between, and x: three")
+}

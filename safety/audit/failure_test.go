@@ -87,6 +87,8 @@ func TestGraveEventsAreOnTheDiskAtOnceAndOthersWithinASecond(t *testing.T) {
 		assert.Positive(t, unsynced())
 		require.NoError(t, trail.Record(ctx, of("2", safety.High)))
 		assert.Zero(t, unsynced())
+		require.NoError(t, trail.Record(ctx, safety.Event{ID: "2b", Level: safety.High}))
+		assert.Zero(t, unsynced(), "nor does the danger of a whole conversation wait")
 		require.NoError(t, trail.Record(ctx, of("3", safety.Low)))
 		assert.Positive(t, unsynced())
 		time.Sleep(1100 * time.Millisecond)
