@@ -184,6 +184,10 @@ func (s *scratch) fill() {
 // try evaluates one rule's pattern.
 func (s *scratch) try(st *state, at uint16) {
 	e := &s.prog.entries[at]
+	if e.rule < 0 {
+		st.real = st.real || !e.response && run(e.code, s.words, s.occ, s.words, s.end) != 0
+		return
+	}
 	r := &s.prog.rules[e.rule]
 	if r.response != (st.direct == safety.Response) {
 		return
@@ -208,9 +212,6 @@ func (s *scratch) try(st *state, at uint16) {
 func (s *scratch) keep(st *state, h hit) {
 	r := &s.prog.rules[h.rule]
 	f := found{entry: h.entry, rule: h.rule, start: st.offset + int(s.window[h.from].start), end: st.offset + int(s.window[h.to-1].end), frames: s.around(h) &^ r.ignore}
-	if f.frames&(1<<real) != 0 {
-		st.real = true
-	}
 	for i := range st.findings {
 		o := &st.findings[i]
 		if o.rule == f.rule && (o.start == f.start || o.end == f.end) {
@@ -230,7 +231,7 @@ func (st *state) severity(p *program, f *found) (safety.Severity, uint16) {
 		frames |= 1 << fiction
 	}
 	if st.real {
-		frames &^= 1<<fiction | 1<<quote
+		frames &^= 1<<fiction | 1<<quote | 1<<figure | 1<<laugh
 	}
 	level := r.severity
 	var applied uint16
@@ -243,7 +244,7 @@ func (st *state) severity(p *program, f *found) (safety.Severity, uint16) {
 		}
 	}
 	if st.real {
-		applied |= f.frames & (1 << real)
+		applied |= 1 << real
 	}
 	return level, applied
 }

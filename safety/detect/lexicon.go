@@ -106,11 +106,19 @@ func (l *lexicon) heat(id uint16) {
 	l.hot[id] = true
 	l.hotWords = append(l.hotWords, id)
 	word := l.words[id]
-	if len(word) < 6 || word[len(word)-1] == '*' {
+	if len(word) < 4 || len(word) > 60 || word[len(word)-1] == '*' {
 		return
 	}
 	var slip [64]byte
-	for i := 1; i < len(word) && len(word) < len(slip); i++ {
+	for i := 1; i < len(word); i++ {
+		if len(word) < 6 { // of a short word only swapped letters: the rest are other words
+			if i+1 < len(word) && len(word) > 3 {
+				swapped := append(slip[:0], word...)
+				swapped[i], swapped[i+1] = swapped[i+1], swapped[i]
+				l.alias(swapped, id)
+			}
+			continue
+		}
 		l.alias(append(append(slip[:0], word[:i]...), word[i+1:]...), id)
 		l.alias(append(append(slip[:0], word[:i]...), word[i-1:]...), id)
 		if i+1 < len(word) {

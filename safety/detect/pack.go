@@ -478,7 +478,9 @@ func (c *compiler) linkPattern(p pending) {
 	c.prog.entries = append(c.prog.entries, p.entry)
 	if p.entry.rule < 0 {
 		c.prog.frames = append(c.prog.frames, at)
-		return
+		if p.entry.frame != real {
+			return
+		}
 	}
 	for _, w := range words {
 		id := int(c.word(w))

@@ -11,7 +11,8 @@ type token struct {
 	from, to   int32  // letters in scratch.letters
 	word       uint16 // its number in the lexicon, 0 unknown
 	flags      uint8
-	joint      byte // the sign between it and the word before, when no space is
+	stars      uint8 // how many letters that sign hides
+	joint      byte  // the sign between it and the word before, when no space is
 }
 
 const (
@@ -33,15 +34,15 @@ const maxTokens = blockSize/2 + 2
 func (s *scratch) tokenise(block []byte, quoted bool) (stillQuoted bool) {
 	s.tokens, s.letters = s.tokens[:0], s.letters[:0]
 	var cur token
-	open, flags, joint := false, uint8(0), byte(0)
+	open, flags, joint, stars := false, uint8(0), byte(0), uint8(0)
 	begin := func(at int) {
 		if !open {
 			open = true
-			cur = token{start: int32(at), from: int32(len(s.letters)), flags: flags, joint: joint}
+			cur = token{start: int32(at), from: int32(len(s.letters)), flags: flags, joint: joint, stars: stars}
 			if quoted {
 				cur.flags |= inQuotes
 			}
-			flags, joint = 0, 0
+			flags, joint, stars = 0, 0, 0
 		}
 	}
 	finish := func(at int) {
@@ -81,9 +82,12 @@ func (s *scratch) tokenise(block []byte, quoted bool) (stillQuoted bool) {
 			} else {
 				cur.flags |= hasDigit
 			}
-			if b < utf8.RuneSelf {
+			switch {
+			case b == 'I' && i > 0 && block[i-1] >= 'a' && block[i-1] <= 'z' || b == 'I' && i > 1 && block[i-1] == 'I' && block[i-2] >= 'a' && block[i-2] <= 'z':
+				s.letters = append(s.letters, 'l') // a capital i that poses as an l
+			case b < utf8.RuneSelf:
 				s.letters = append(s.letters, lower(b))
-			} else {
+			default:
 				s.letters = append(s.letters, f.letters[:f.n]...)
 			}
 		case kindApostrophe:
@@ -107,7 +111,11 @@ func (s *scratch) tokenise(block []byte, quoted bool) (stillQuoted bool) {
 				joint = '-'
 				if b == '*' || b == '#' || b == '%' || b == '_' {
 					joint = '*'
+					stars++
 				}
+			} else if open && b == '*' && i+1 < len(block) && block[i+1] == '*' {
+				stars++
+				break
 			}
 			finish(i)
 		case kindStop:
@@ -363,7 +371,7 @@ func (s *scratch) rejoin(t *token) bool {
 	}
 	id := s.lex.find(hashWord(s.letters[last.from:t.to]))
 	if id == 0 && t.joint == '*' {
-		id = s.wildcard(s.letters[last.from:last.to], s.letters[t.from:t.to])
+		id = s.wildcard(s.letters[last.from:last.to], s.letters[t.from:t.to], int(t.stars))
 	}
 	if id == 0 || !s.lex.hot[id] {
 		return false
@@ -372,11 +380,11 @@ func (s *scratch) rejoin(t *token) bool {
 	return true
 }
 
-// wildcard finds the hot word that has one letter between left and right.
-func (s *scratch) wildcard(left, right []byte) uint16 {
+// wildcard finds the hot word with that many letters between left and right.
+func (s *scratch) wildcard(left, right []byte, hidden int) uint16 {
 	for _, id := range s.lex.hotWords {
 		word := s.lex.words[id]
-		if len(word) == len(left)+1+len(right) && word[:len(left)] == string(left) && word[len(left)+1:] == string(right) {
+		if len(word) == len(left)+hidden+len(right) && word[:len(left)] == string(left) && word[len(left)+hidden:] == string(right) {
 			return id
 		}
 	}
