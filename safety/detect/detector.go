@@ -21,6 +21,7 @@ type Detector struct {
 	profile   Profile
 	pairs     []uint32          // signals that together make a conversation high
 	signalsOf map[string]uint32 // by rule
+	real      uint32            // the signal REAL, given where somebody steps out of the game
 }
 
 //go:embed rules/*.rules
@@ -67,6 +68,9 @@ func New(sources ...Source) (*Detector, error) {
 	d := &Detector{prog: prog, pool: &pool{prog: prog}, version: prog.name, signalsOf: map[string]uint32{}}
 	for i := range prog.rules {
 		d.signalsOf[prog.rules[i].id] = prog.rules[i].signals
+	}
+	if i := slices.Index(prog.signals, "REAL"); i >= 0 {
+		d.real = 1 << i
 	}
 	for _, pair := range pairs {
 		if a, b := slices.Index(prog.signals, pair[0]), slices.Index(prog.signals, pair[1]); a >= 0 && b >= 0 {

@@ -88,8 +88,9 @@ func (s *scratch) findFrames(lang uint8, response bool) {
 // reach is how many words a negation carries.
 const reach = 7
 
-// negated reports whether a negation before the last word of the hit reaches
-// it: within a few words, in the same clause, and not past a "but".
+// negated reports whether a negation before the hit reaches its last word:
+// within a few words, in the same clause, and not past a "but". A negation
+// within the hit is part of the rule's meaning, since gaps do not reach over one.
 func (s *scratch) negated(h hit) bool {
 	last := h.to - 1
 	for p := last; p > 0 && p > last-reach; p-- {
@@ -97,7 +98,7 @@ func (s *scratch) negated(h hit) bool {
 		if p <= h.from && s.window[p].flags&afterBreak != 0 {
 			return false
 		}
-		if s.frames[negation]&border != 0 && (p <= h.from || !h.ownNegation) {
+		if p <= h.from && s.frames[negation]&border != 0 {
 			return true
 		}
 		if p <= h.from+1 && s.frames[scope]&border != 0 {

@@ -50,7 +50,6 @@ type hit struct {
 	rule        int32
 	lang        uint8
 	from, to    int
-	ownNegation bool // "don't want to live": a negation inside belongs to the rule
 }
 
 func newScratch(p *program) *scratch {
@@ -202,7 +201,7 @@ func (s *scratch) try(st *state, at uint16) {
 			if to <= from || s.border > 0 && (from >= s.border || to <= s.border) {
 				continue
 			}
-			s.keep(st, hit{at, e.rule, e.lang, from, to, e.ownNegation})
+			s.keep(st, hit{at, e.rule, e.lang, from, to})
 			ends &^= got
 		}
 	}
@@ -258,13 +257,18 @@ func (st *state) verdict(d *Detector) safety.Verdict {
 		f := &st.findings[i]
 		r := &d.prog.rules[f.rule]
 		level, frames := st.severity(d.prog, f)
-		if r.shadow || level == safety.None && (r.severity != safety.None || frames != 0) {
+		if r.shadow || level == safety.None && (r.severity != safety.None || frames&^(1<<real) != 0) {
 			continue
 		}
-		signals |= r.signals
+		if frames&^(1<<laugh|1<<real) == 0 {
+			signals |= r.signals
+		}
 		if level = limits.settle(level, logit); level > safety.None {
 			v.Findings = append(v.Findings, safety.Finding{Rule: r.id, Category: r.category, Severity: level, Start: f.start, End: f.end, Frames: frameList(frames)})
 		}
+	}
+	if st.real {
+		signals |= d.real
 	}
 	for _, c := range d.prog.combinations {
 		if signals&c.needs == c.needs {

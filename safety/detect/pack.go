@@ -36,16 +36,13 @@ type rule struct {
 
 // entry is one compiled pattern: of a rule, or of a frame.
 type entry struct {
-	code  []instr
-	rule  int32 // index of the rule, -1 for a frame
-	frame frameKind
-	lang  uint8
-	// ownNegation says that the pattern itself holds a word like "not", so
-	// that only a negation before it turns its meaning round.
-	ownNegation bool
-	response    bool
-	text        string // the pattern as written, and where
-	line        int
+	code     []instr
+	rule     int32 // index of the rule, -1 for a frame
+	frame    frameKind
+	lang     uint8
+	response bool
+	text     string // the pattern as written, and where
+	line     int
 }
 
 // combination is a danger that no single sentence tells.
@@ -79,29 +76,31 @@ type program struct {
 
 // compiler turns sources into a program.
 type compiler struct {
-	prog     *program
-	classes  map[string][]string
-	macros   map[string]node
-	common   map[string]int
-	sets     map[string]uint16 // class by its words
-	members  [][]uint16
-	named    map[string]int
-	hot      map[string]bool
-	pending  []pending
-	errs     []error
-	file     string
-	line     int
-	lang     uint8
-	response bool
+	prog      *program
+	classes   map[string][]string
+	macros    map[string]node
+	common    map[string]int
+	negations []string          // the words of NEG, over which no gap reaches
+	sets      map[string]uint16 // class by its words
+	members   [][]uint16
+	named     map[string]int
+	hot       map[string]bool
+	pending   []pending
+	errs      []error
+	file      string
+	line      int
+	lang      uint8
+	response  bool
 }
 
 type pending struct {
-	tree   node
-	entry  entry
-	text   string
-	file   string
-	line   int
-	common map[string]int
+	tree      node
+	entry     entry
+	text      string
+	file      string
+	line      int
+	common    map[string]int
+	negations []string
 }
 
 const maxErrors = 20
@@ -401,7 +400,7 @@ func (c *compiler) combine(rest string) {
 	}
 	out := combination{id: fields[0], category: safety.Category(fields[2]), severity: severity}
 	for name := range strings.SplitSeq(fields[1], "+") {
-		if !slices.Contains(c.prog.signals, name) {
+		if !slices.Contains(c.prog.signals, name) && name != "REAL" {
 			c.fail("no rule gives the signal %q", name)
 		}
 		out.needs |= 1 << c.signal(name)
@@ -415,25 +414,14 @@ func (c *compiler) pattern(text string, e entry) {
 		c.fail("%v", err)
 		return
 	}
-	e.ownNegation, e.response, e.text, e.line = c.negates(text), c.response, text, c.line
-	c.pending = append(c.pending, pending{tree: n, entry: e, text: text, file: c.file, line: c.line, common: c.common})
-}
-
-// negates reports whether a pattern names a word of the class NEG, apart from
-// those that macros bring along.
-func (c *compiler) negates(text string) bool {
-	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ()[]|", r) }) {
-		if slices.Contains(c.classes["NEG"], w) {
-			return true
-		}
-	}
-	return false
+	e.response, e.text, e.line = c.response, text, c.line
+	c.pending = append(c.pending, pending{tree: n, entry: e, text: text, file: c.file, line: c.line, common: c.common, negations: c.classes["NEG"]})
 }
 
 // link compiles the patterns once all words are known.
 func (c *compiler) link() {
 	for _, p := range c.pending {
-		c.file, c.line, c.common = p.file, p.line, p.common
+		c.file, c.line, c.common, c.negations = p.file, p.line, p.common, p.negations
 		c.linkPattern(p)
 	}
 	if len(c.errs) > 0 {

@@ -17,8 +17,9 @@ import (
 //	CLASS            any word of a class; a macro's pattern
 //	(a b | c)        alternatives
 //	[a b]            optional
-//	~  ~3            up to two, up to three words of any kind
-//	!X  <!X          the next word is not X; the word before is not X
+//	~  ~3            up to two, up to three words, none of them of the class NEG
+//	~4 … ~9          up to so many words of any kind
+//	!X  &X  <!X      the next word is not X; it is X; the word before is not X
 //	^  $             the sentence begins, ends
 type node struct {
 	op    uint8
@@ -32,6 +33,7 @@ const (
 	opGap
 	opNotNext
 	opNotPrev
+	opNext
 	opStart
 	opEnd
 	opSave // begins alternatives
@@ -80,7 +82,7 @@ func patternTokens(text string) []string {
 	var out []string
 	for _, field := range strings.Fields(text) {
 		for field != "" {
-			i := strings.IndexAny(field, "()[]|!^$")
+			i := strings.IndexAny(field, "()[]|!^$&")
 			switch {
 			case i < 0:
 				out, field = append(out, field), ""
@@ -169,15 +171,18 @@ func (p *parser) element(tok string, depth int) node {
 		return node{op: opStart}
 	case tok == "$":
 		return node{op: opEnd}
-	case tok == "!" || tok == "<!":
+	case tok == "!" || tok == "<!" || tok == "&":
 		n := p.next(depth)
 		words, ok := wordSet(n)
 		if !ok {
 			panic(parseError(tok + " wants words or a class"))
 		}
 		op := opNotNext
-		if tok == "<!" {
+		switch tok {
+		case "<!":
 			op = opNotPrev
+		case "&":
+			op = opNext
 		}
 		return node{op: op, words: words}
 	case tok[0] == '~':
@@ -284,13 +289,22 @@ func (c *compiler) emit(code []instr, n node, depth int) []instr {
 		}
 		code = append(code, instr{op: opJoin})
 	case opGap:
-		code = append(code, instr{opGap, uint16(n.n)})
-	case opNotNext, opNotPrev:
+		code = append(code, instr{opGap, c.blocked(n.n)<<4 | uint16(n.n)})
+	case opNotNext, opNotPrev, opNext:
 		code = append(code, instr{n.op, c.classOf(n.words)})
 	default:
 		code = append(code, instr{op: n.op})
 	}
 	return code
+}
+
+// blocked is the class of words that a gap does not reach over. Within a phrase
+// a "not" turns the meaning round; gaps of four words and more join clauses.
+func (c *compiler) blocked(gap int) uint16 {
+	if gap > 3 {
+		return 0
+	}
+	return c.classOf(c.negations)
 }
 
 const maxRegisters = 24
@@ -306,13 +320,16 @@ func run(code []instr, from uint64, occ []uint64, words, end uint64) uint64 {
 		case opClass:
 			cur = (cur & occ[in.arg]) << 1
 		case opGap:
-			for range in.arg {
-				cur |= (cur & words) << 1
+			room := words &^ occ[in.arg>>4]
+			for range in.arg & 15 {
+				cur |= (cur & room) << 1
 			}
 		case opNotNext:
 			cur &^= occ[in.arg]
 		case opNotPrev:
 			cur &^= occ[in.arg] << 1
+		case opNext:
+			cur &= occ[in.arg]
 		case opStart:
 			cur &= 1
 		case opEnd:

@@ -107,14 +107,15 @@ func (s *scratch) tokenise(block []byte, quoted bool) (stillQuoted bool) {
 			}
 			finish(i)
 		case kindJoiner:
-			if open && wordAt(block, next) {
+			if (open || stars > 0) && wordAt(block, next) {
 				joint = '-'
 				if b == '*' || b == '#' || b == '%' || b == '_' {
 					joint = '*'
 					stars++
 				}
-			} else if open && b == '*' && i+1 < len(block) && block[i+1] == '*' {
-				stars++
+			} else if b == '*' && i+1 < len(block) && block[i+1] == '*' {
+				stars++ // one of several letters that are hidden
+				finish(i)
 				break
 			}
 			finish(i)

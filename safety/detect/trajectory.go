@@ -224,7 +224,7 @@ func (st *state) said(d *Detector) (signals uint32) {
 	for i := range st.findings {
 		f := &st.findings[i]
 		r := &d.prog.rules[f.rule]
-		if level, frames := st.severity(d.prog, f); (level > safety.None || r.severity == safety.None && frames == 0) && !r.shadow {
+		if level, frames := st.severity(d.prog, f); (level > safety.None || r.severity == safety.None && frames&^(1<<real) == 0) && !r.shadow {
 			signals |= r.signals
 		}
 	}
