@@ -384,10 +384,11 @@ var conformance = []struct {
 		require.Equal(t, "hello", body)
 	}},
 	{"Expect: a refusal saves the body", "sends the body after a refusal all the same, to keep the connection", func(t *judge, client maker) {
+		gone := make(chan bool, 1)
 		b := play(t.real, func(p *peer) {
 			p.head()
 			p.say("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno")
-			p.gone()
+			gone <- p.gone()
 		})
 		req := request(t, "POST", b.URL, "")
 		body := streamOf(strings.NewReader("hello"))
@@ -398,6 +399,7 @@ var conformance = []struct {
 		require.True(t, body.wasClosed())
 		left, _ := io.ReadAll(body.Reader)
 		require.Equal(t, "hello", string(left), "not a byte was read")
+		require.True(t, <-gone, "the service waits for the body: this connection is of no use")
 	}},
 	{"Expect: a silent service gets the body after a while", "", func(t *judge, client maker) {
 		b := play(t.real, always(ok))

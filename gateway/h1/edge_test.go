@@ -53,21 +53,46 @@ func TestHeaderGoesOutOnce(t *testing.T) {
 	}
 }
 
+// Nor is it when the answer takes its time.
+func TestHeaderGoesOutOnceForASlowService(t *testing.T) {
+	slow := func(p *peer) {
+		for p.request() != "" {
+			time.Sleep(time.Second)
+			p.say(ok)
+		}
+	}
+	bubble(t, slow, func(t *testing.T, tr *h1.Transport, m *inMemory) {
+		for range 2 {
+			req := request(t, "POST", service, "")
+			req.Body, req.ContentLength = streamOf(strings.NewReader("hello")), 5
+			exchange(t, tr, req)
+		}
+		assert.Len(t, m.back.seen(), 2)
+		assert.Len(t, m.back.peers, 1)
+	})
+}
+
 // A service that answers before it has read the last piece, and reads it then,
 // keeps its connection: the sender gives it back.
 func TestSenderGivesTheConnectionBack(t *testing.T) {
 	const size = 90_000 // two full pieces, and one of which the service leaves some for later
-	for name, after := range map[string]func(p *peer) bool{
-		"read to the end": func(p *peer) bool { _, err := io.CopyN(io.Discard, p.r, 10_000); return err == nil },
-		"cut":             func(p *peer) bool { return false },
+	toTheEnd := func(p *peer) bool { _, err := io.CopyN(io.Discard, p.r, 10_000); return err == nil }
+	for name, tc := range map[string]struct {
+		answer string
+		after  func(p *peer) bool
+		kept   int64
+	}{
+		"read to the end": {ok, toTheEnd, 1},
+		"cut":             {ok, func(p *peer) bool { return false }, 0},
+		"last answer":     {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", toTheEnd, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			script := func(p *peer) {
 				p.head()
 				io.CopyN(io.Discard, p.r, size-10_000)
-				p.say(ok)
+				p.say(tc.answer)
 				time.Sleep(time.Second)
-				if after(p) {
+				if tc.after(p) {
 					always(ok)(p)
 				}
 			}
@@ -78,9 +103,8 @@ func TestSenderGivesTheConnectionBack(t *testing.T) {
 				assert.Zero(t, tr.Stats().Idle, "the last write is still under way")
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
-				want := map[bool]int64{true: 1, false: 0}[name == "read to the end"]
-				assert.Equal(t, want, tr.Stats().Idle)
-				assert.Equal(t, want, tr.Stats().Open)
+				assert.Equal(t, tc.kept, tr.Stats().Idle)
+				assert.Equal(t, tc.kept, tr.Stats().Open)
 			})
 		})
 	}
@@ -265,4 +289,96 @@ func TestTunnelWithBody(t *testing.T) {
 	_, err := transport(t).RoundTrip(req)
 	var protocol *h1.ProtocolError
 	assert.ErrorAs(t, err, &protocol)
+}
+
+// The client's fault breaks an answer that has already begun, at once.
+func TestBodyErrorAfterTheAnswer(t *testing.T) {
+	script := func(p *peer) {
+		p.head()
+		p.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+		io.Copy(io.Discard, p.r)
+	}
+	bubble(t, script, func(t *testing.T, tr *h1.Transport, _ *inMemory) {
+		start := time.Now()
+		r, w := io.Pipe()
+		res, err := tr.RoundTrip(withBody(request(t, "POST", service, ""), r))
+		require.NoError(t, err)
+		fault := errors.New("client went away")
+		w.CloseWithError(fault)
+		_, err = io.ReadAll(res.Body)
+		assert.ErrorIs(t, err, fault)
+		assert.Less(t, time.Since(start), time.Second)
+		res.Body.Close()
+	})
+}
+
+// A context that ends when the answer has come whole costs the connection,
+// not the answer, and not the next request.
+func TestContextEndsWithTheAnswer(t *testing.T) {
+	b := play(t, always(ok))
+	tr := transport(t)
+	for range 10 {
+		ctx, cancel := context.WithCancel(t.Context())
+		req := traced(request(t, "POST", b.URL, "x").WithContext(ctx), &httptrace.ClientTrace{GotFirstResponseByte: cancel})
+		_, body := exchange(t, tr, req)
+		assert.Equal(t, "ok", body)
+		assert.Zero(t, tr.Stats().Open)
+	}
+}
+
+// A 204 that speaks of a body is the last on its connection, though the body
+// may not have come yet.
+func TestNoContentThatLies(t *testing.T) {
+	for _, field := range []string{"Content-Length: 6", "Transfer-Encoding: chunked"} {
+		b := play(t, always("HTTP/1.1 204 No Content\r\n"+field+"\r\n\r\n"))
+		tr := transport(t)
+		res, _ := exchange(t, tr, request(t, "GET", b.URL, ""))
+		assert.NotContains(t, res.Header, "Content-Length")
+		assert.Zero(t, tr.Stats().Open)
+	}
+}
+
+func TestBounds(t *testing.T) {
+	hints := func(n int) string { return strings.Repeat("HTTP/1.1 103 Hint\r\n\r\n", n) + ok }
+	fields := func(n int) string { return okHead + strings.Repeat("a:\r\n", n-1) + "Content-Length: 0\r\n\r\n" }
+	for _, tc := range []struct {
+		answer string
+		passes bool
+	}{
+		{hints(100), true}, {hints(101), false},
+		{fields(2000), true}, {fields(2001), false},
+	} {
+		b := play(t, always(tc.answer))
+		res, err := transport(t).RoundTrip(request(t, "GET", b.URL, ""))
+		if tc.passes && assert.NoError(t, err) {
+			read(t, res)
+		}
+		var protocol *h1.ProtocolError
+		assert.Equal(t, !tc.passes, errors.As(err, &protocol))
+	}
+}
+
+// A deadline that one body needed is not left to the next exchange.
+func TestDeadlineIsNotLeftBehind(t *testing.T) {
+	more := make(chan bool)
+	b := play(t, func(p *peer) {
+		for p.request() != "" {
+			p.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+			<-more
+			p.say("k")
+		}
+	})
+	tr := transport(t)
+	const limit = 50 * time.Millisecond
+	ctx := h1.WithTimeouts(t.Context(), h1.Timeouts{ResponseBody: limit})
+	res, err := tr.RoundTrip(request(t, "GET", b.URL, "").WithContext(ctx))
+	require.NoError(t, err)
+	go func() { more <- true }()
+	require.Equal(t, "ok", read(t, res))
+	time.Sleep(2 * limit)
+	res, err = tr.RoundTrip(request(t, "POST", b.URL, "x"))
+	require.NoError(t, err)
+	more <- true
+	assert.Equal(t, "ok", read(t, res))
+	assert.Equal(t, 1, b.connections())
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/theinterneti/tta-gateway/gateway/h1"
@@ -77,10 +78,10 @@ func ExampleNothingSent() {
 // The mistake: to repeat a POST because its connection broke. The service may
 // have acted on it before. ErrStale says just that, and NothingSent is false.
 func ExampleNothingSent_incorrect() {
-	received := 0
+	var received atomic.Int64
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" {
-			received++
+			received.Add(1)
 			panic(http.ErrAbortHandler) // after the deed, before the answer
 		}
 	}))
@@ -97,7 +98,7 @@ func ExampleNothingSent_incorrect() {
 		_, err := tr.RoundTrip(req)
 		fmt.Println(errors.Is(err, h1.ErrStale), h1.NothingSent(err))
 	}
-	fmt.Println("received:", received)
+	fmt.Println("received:", received.Load())
 	// Output:
 	// true false
 	// false false

@@ -94,7 +94,7 @@ func (x *exchange) closeBody() {
 // sent or the method is idempotent, and the body can be had again.
 func (x *exchange) rewind(err error) bool {
 	var e *Error
-	if !errors.As(err, &e) || !e.Reused || e.Answered || !broken(e.Err) {
+	if !errors.As(err, &e) || !broken(e.Err) {
 		return false
 	}
 	if e.Sent && !idempotent(x.out.method) {

@@ -2,7 +2,6 @@ package h1_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -171,7 +170,7 @@ func (p *peer) reset() {
 func (p *peer) gone() bool {
 	p.SetReadDeadline(time.Now().Add(patience))
 	_, err := io.Copy(io.Discard, p.r)
-	return !errors.Is(err, context.DeadlineExceeded) && !isDeadline(err)
+	return !isDeadline(err)
 }
 
 func isDeadline(err error) bool {

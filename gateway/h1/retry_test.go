@@ -224,23 +224,6 @@ func TestBodyErrorKeepsItsType(t *testing.T) {
 	assert.ErrorAs(t, err, &body)
 }
 
-// The client's fault also breaks an answer that has already begun.
-func TestBodyErrorAfterTheAnswer(t *testing.T) {
-	b := play(t, func(p *peer) {
-		p.head()
-		p.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
-		p.gone()
-	})
-	r, w := io.Pipe()
-	res, err := transport(t).RoundTrip(withBody(request(t, "POST", b.URL, ""), r))
-	require.NoError(t, err)
-	fault := errors.New("client went away")
-	w.CloseWithError(fault)
-	_, err = io.ReadAll(res.Body)
-	assert.ErrorIs(t, err, fault)
-	res.Body.Close()
-}
-
 func TestTunnel(t *testing.T) {
 	b := play(t, func(p *peer) {
 		p.request()
