@@ -22,8 +22,7 @@ func (t trustedProxies) trusts(a netip.Addr) bool {
 	return false
 }
 
-// clientAddr is the one answer to "who is asking, by address", which limits,
-// log and audit all use: the peer itself, or, if the peer is a trusted proxy,
+// clientAddr is the peer itself, or, if the peer is a trusted proxy,
 // the first untrusted hop of X-Forwarded-For from right to left. An entry that
 // is not an address ends the walk at the last hop that could be read, so that
 // nobody can talk himself into another address.
@@ -78,15 +77,3 @@ func peerAddr(remote string) netip.Addr {
 
 // plainAddr writes one host one way: 4-in-6 as 4, without a zone.
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
-
-// scheme is what the client spoke: https on a TLS connection, or what a
-// trusted proxy says it was.
-func scheme(r *http.Request, viaProxy bool) string {
-	if r.TLS != nil {
-		return "https"
-	}
-	if viaProxy && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
-		return "https"
-	}
-	return "http"
-}

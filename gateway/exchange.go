@@ -22,14 +22,13 @@ type exchange struct {
 
 	state *state // the table and settings that this request lives under
 	w     writer
+	body  clientBody // of the request, if it has one
 	start time.Time
 
-	id       string
-	client   netip.Addr
-	viaProxy bool
-	scheme   string
-	raw      string // the path as it came
-	match    match
+	origin
+	id    string
+	raw   string // the path as it came
+	match match
 
 	span      trace.SpanContext
 	recording trace.Span // nil without a provider

@@ -127,6 +127,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if s.monitor != nil {
 		start("monitor", s.monitor.Run)
 	}
+	if t, ok := s.transport.(*Transport); ok {
+		start("transport", t.Run)
+	}
 	for _, b := range s.background {
 		start(b.name, b.run)
 	}
@@ -170,7 +173,11 @@ func (g *Gateway) watchOnce(name string) bool {
 // instancesChanged is told by the cache of a service's new instances.
 func (g *Gateway) instancesChanged(name string, all []*discovery.Endpoint) {
 	s := g.state.Load()
-	if s == nil || s.monitor == nil || s.services[name] == nil {
+	if s == nil || s.services[name] == nil {
+		return
+	}
+	s.services[name].changed(all)
+	if s.monitor == nil {
 		return
 	}
 	g.healthMu.Lock()
@@ -227,8 +234,7 @@ type Explanation struct {
 func (g *Gateway) Explain(r *http.Request) Explanation {
 	s := g.state.Load()
 	x := &exchange{Context: r.Context(), state: s, raw: rawPath(r)}
-	x.client, x.viaProxy = s.proxies.clientAddr(r)
-	x.scheme = scheme(r, x.viaProxy)
+	x.origin = s.proxies.origin(r)
 	x.match = s.table.lookup(r.Method, r.Host, x.raw)
 	x.w.ResponseWriter = discard{}
 	var e Explanation

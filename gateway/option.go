@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ type parts struct {
 	logger        *slog.Logger
 	accessLog     bool
 	proxies       trustedProxies
+	forwarded     ForwardedStyle
 	trustedHosts  hostList
 	cors          CORS
 	headers       SecurityHeaders
@@ -88,13 +90,30 @@ type Service struct {
 	// Balancer chooses among the instances. Nil means least loaded of two.
 	Balancer discovery.Balancer
 	// Breaker makes the breaker of each instance. Nil means that of
-	// [health.Breaker]'s zero value; a func that returns nil means none.
+	// [health.Breaker]'s zero value; a func that returns nil means none. It is
+	// told of heads of answers only: how long a body takes, or that it broke off,
+	// it does not see.
 	Breaker func(instance string) *health.Breaker
+	// Outlier makes what compares the instances with each other; it hears of
+	// answers that broke off too. Nil means [health.Outlier]'s zero value; a func
+	// that returns nil means that they are not compared.
+	Outlier func() *health.Outlier
+	// SlowStart is how long an instance takes to get its full share of the work
+	// that joins others, comes back to them, or has recovered. Zero means none.
+	SlowStart time.Duration
+	// Protocol is what the service is spoken to in; sockets always begin as
+	// HTTP/1.1. The zero value is HTTP/1.1, or with TLS what is agreed on. It
+	// needs a Transport that is nil or a [*Transport].
+	Protocol Protocol
 	// Transport carries requests to the service. Nil means the gateway's.
 	Transport http.RoundTripper
-	// Retries is how many times a request that may be repeated is tried on
-	// another instance. 0 means 2, a negative value none.
+	// Retries is how many times a request that may be repeated is tried again,
+	// on another instance first. 0 means 2, a negative value none.
 	Retries int
+	// RetryShare bounds retries to a share of the service's requests, so that an
+	// outage is not answered by a storm; 3 a second are always allowed. 0 means
+	// 0.2, a negative value none beside those 3.
+	RetryShare float64
 	// Critical says that the gateway as a whole is reported degraded while no
 	// instance of the service is well. It never makes the gateway unready.
 	Critical bool
@@ -176,8 +195,10 @@ func WithAccessLog(on bool) Option {
 	return func(p *parts) { p.accessLog = on }
 }
 
-// WithTrustedProxies names the peers whose X-Forwarded-* and request ids are
-// believed. By default nobody is, not even loopback.
+// WithTrustedProxies names the peers whose X-Forwarded-*, Forwarded and request
+// ids are believed. By default nobody is, not even loopback. Where a trusted
+// proxy sends both kinds of field, and they name different clients, neither is
+// believed: one of them may be the client's own.
 func WithTrustedProxies(nets ...netip.Prefix) Option {
 	return func(p *parts) { p.proxies = nets }
 }
@@ -392,6 +413,12 @@ func (p *parts) check() error {
 		}
 	}
 	for name, s := range p.services {
+		if _, own := cmp.Or[any](s.Transport, p.transport).(*Transport); !own && s.Protocol != ProtocolAuto {
+			errs = append(errs, fmt.Errorf("gateway: service %q: Protocol %s needs a *gateway.Transport; its Transport is a %T", name, s.Protocol, cmp.Or[any](s.Transport, p.transport)))
+		}
+		if s.Protocol < 0 || int(s.Protocol) >= len(protocolNames) {
+			errs = append(errs, fmt.Errorf("gateway: service %q: %s is not a protocol; use ProtocolAuto, HTTP1 or HTTP2", name, s.Protocol))
+		}
 		if s.HealthPath != "" && !strings.HasPrefix(s.HealthPath, "/") {
 			errs = append(errs, fmt.Errorf("gateway: service %q: HealthPath %q must begin with a slash", name, s.HealthPath))
 		}

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -24,9 +23,10 @@ import (
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := g.state.Load()
 	x := &exchange{Context: r.Context(), state: s, start: time.Now()}
-	x.w.ResponseWriter = w
+	x.w.ResponseWriter, x.w.h2, x.w.stall = w, r.ProtoMajor >= 2, defaultIdleTimeout
 	s.name(x, r)
 	r = r.WithContext(x)
+	x.body.watch(&x.w, r, x.w.stall)
 	defer s.record(x, r)
 	s.rescue(x, r)
 }
@@ -34,13 +34,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // name gives the exchange its id, its address, its route and its trace, so
 // that everything after it can speak of them.
 func (s *state) name(x *exchange, r *http.Request) {
-	x.client, x.viaProxy = s.proxies.clientAddr(r)
-	x.scheme = scheme(r, x.viaProxy)
+	x.origin = s.proxies.origin(r)
 	x.id = requestID(r, x.viaProxy)
 	x.raw = rawPath(r)
 	x.match = s.table.lookup(r.Method, r.Host, x.raw)
 	if rt := x.match.route; rt != nil {
-		x.lane = rt.Lane
+		x.lane, x.w.stall = rt.Lane, max(rt.Timeouts.Idle, 0)
 		r.Pattern = rt.Pattern
 		for i, name := range rt.names {
 			r.SetPathValue(name, x.match.values[i])
@@ -225,55 +224,35 @@ func (rt *route) enter(w http.ResponseWriter, r *http.Request, x *exchange) {
 		rt.last.ServeHTTP(w, r)
 		return
 	}
-	if !rt.limitBody(w, r) || !rt.identify(w, r, x) || !rt.allow(w, r, x) {
+	if !rt.limitBody(w, r, x) || !rt.identify(w, r, x) || !rt.allow(w, r, x) {
 		return
 	}
 	rt.allowed.ServeHTTP(w, r)
 }
 
-// limitBody bounds what is read of the body, and refuses at once what says
-// itself that it is longer.
-func (rt *route) limitBody(w http.ResponseWriter, r *http.Request) bool {
-	if rt.MaxBody <= 0 || r.Body == nil || r.Body == http.NoBody {
-		return true
+// watch keeps an eye on the body of a request, whoever reads it or does not.
+func (b *clientBody) watch(w *writer, r *http.Request, idle time.Duration) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
 	}
-	if r.ContentLength > rt.MaxBody {
-		w.Header()["Connection"] = []string{"close"} // the rest will not be read
+	b.rc, b.control, b.h1 = r.Body, http.NewResponseController(w.ResponseWriter), r.ProtoMajor == 1
+	b.idle, b.expects = idle, r.Header["Expect"] != nil
+	w.body, r.Body = b, b
+}
+
+// limitBody bounds what is read of the body, and how slowly, and refuses at
+// once what says itself that it is longer.
+func (rt *route) limitBody(w http.ResponseWriter, r *http.Request, x *exchange) bool {
+	if rt.MaxBody > 0 && r.ContentLength > rt.MaxBody {
+		w.Header()["Connection"] = connectionClose // the rest will not be read
 		rt.state.refuse(w, r, problemTooLarge, nil)
 		return false
 	}
-	r.Body = &clientBody{rc: http.MaxBytesReader(serverWriter(w), r.Body, rt.MaxBody)}
+	x.body.limit, x.body.rate = max(rt.MaxBody, 0), max(rt.Timeouts.BodyRate, 0)
 	return true
 }
 
-// serverWriter finds the writer that net/http made, which alone can signal
-// that the connection must close after an oversized body.
-func serverWriter(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return w
-		}
-		w = u.Unwrap()
-	}
-}
-
-// clientBody remembers why a body could not be read: that is the caller's
-// fault, and no service's.
-type clientBody struct {
-	rc  io.ReadCloser
-	err error
-}
-
-func (b *clientBody) Read(p []byte) (int, error) {
-	n, err := b.rc.Read(p)
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	return n, err
-}
-
-func (b *clientBody) Close() error { return b.rc.Close() }
+var connectionClose = []string{"close"}
 
 // identify learns who is asking. Nobody is an answer. A bad credential is
 // refused, except where the route lets anyone in: there it is dropped and not
@@ -330,6 +309,9 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request) {
 	decision, within := rt.askQuota(r, x)
 	if !rt.inspect(w, r, x, within) {
 		return
+	}
+	if x.passage != nil {
+		defer x.passage.Close() // on every way out; a panic is noticed, too
 	}
 	rt.raise(r, x)
 	if !within && x.lane < ratelimit.Crisis {
@@ -396,7 +378,6 @@ func (rt *route) admit(w http.ResponseWriter, r *http.Request, x *exchange) {
 		rt.last.ServeHTTP(w, r)
 		return
 	}
-	defer x.passage.Close()
 	rt.last.ServeHTTP(x.passage.Writer(w), r)
 }
 

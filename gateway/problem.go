@@ -44,6 +44,8 @@ var (
 		"This service is not known under that name. Please check the address.", closePolicy}
 	problemBody = &problem{"malformed_body", 400, "Malformed body",
 		"We could not read what was sent. Please try sending it again.", closePolicy}
+	problemRequest = &problem{"malformed_request", 400, "Malformed request",
+		"We could not read what was sent. Please try sending it again.", closePolicy}
 	problemUpgrade = &problem{"upgrade_refused", 400, "Upgrade refused",
 		"This address does not speak that protocol.", closePolicy}
 	problemHandshake = &problem{"malformed_handshake", 400, "Malformed WebSocket handshake",
@@ -107,7 +109,7 @@ var (
 )
 
 var problems = []*problem{
-	problemPath, problemHost, problemBody, problemUpgrade, problemHandshake, problemCredentials,
+	problemPath, problemHost, problemBody, problemRequest, problemUpgrade, problemHandshake, problemCredentials,
 	problemUnauthenticated, problemToken, problemForbidden, problemMFA, problemOrigin, problemNotFound,
 	problemMethod, problemSlow, problemTooLarge, problemQuota, problemAddress, problemSockets,
 	problemInternal, problemMethodUnknown, problemConnect, problemBroken, problemProtocol,
@@ -159,6 +161,10 @@ func Refuse(w http.ResponseWriter, r *http.Request, code string, cause error) {
 func (s *state) refuse(w http.ResponseWriter, r *http.Request, p *problem, cause error) {
 	x := exchangeOf(r)
 	x.problem, x.cause = p, cause
+	if x.passage != nil { // a refusal carries the help itself
+		x.passage.Abort()
+		w = &x.w
+	}
 	if x.w.started() {
 		return // what is out cannot be taken back
 	}
@@ -170,6 +176,7 @@ func (s *state) refuse(w http.ResponseWriter, r *http.Request, p *problem, cause
 		setCrisisHeaders(h)
 	}
 	h["Content-Type"] = problemType
+	h["Proxy-Status"] = []string{proxyStatus(p, cause)}
 	h["Cache-Control"] = noStore
 	h.Del("Content-Length")
 	h.Del("Content-Encoding")

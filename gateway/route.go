@@ -123,12 +123,20 @@ type Timeouts struct {
 	// Header is how long an instance may take to begin its answer, for each
 	// try. The default is 30 seconds.
 	Header time.Duration
-	// Idle is how long an answer may pause between two bytes, and how long a
-	// caller may pause in its body. The default is 60 seconds.
+	// Idle is how long an answer may pause between two bytes, how long a caller
+	// may pause in its body, and how long it may take to accept a piece of the
+	// answer. It rolls: a stream that moves may last for ever. The default is 60
+	// seconds.
 	Idle time.Duration
 	// Overall bounds the exchange up to the beginning of the answer, retries
-	// and waiting for room included. The default is Header and 5 seconds more.
+	// and waiting for room included; the time in which the body is on its way is
+	// not counted. The default is Header and 5 seconds more.
 	Overall time.Duration
+	// BodyRate is how many bytes per second a caller's body must come with on
+	// average, once 10 seconds are over and until the answer begins: what
+	// trickles holds a place that somebody else needs. The default is 240. Where
+	// callers stream and pause (gRPC), a negative value allows any rate.
+	BodyRate int64
 	// Socket is how long a WebSocket may be silent in both directions. The
 	// default is the gateway's own (WithWebSocket).
 	Socket time.Duration
@@ -144,14 +152,15 @@ const (
 func (t Timeouts) withDefaults() Timeouts {
 	t.Header = orDefault(t.Header, defaultHeaderTimeout)
 	t.Idle = orDefault(t.Idle, defaultIdleTimeout)
+	t.BodyRate = orDefault(t.BodyRate, defaultBodyRate)
 	if t.Header > 0 {
 		t.Overall = orDefault(t.Overall, t.Header+overallMargin)
 	}
 	return t
 }
 
-// orDefault reads a duration of which zero means def and negative means none.
-func orDefault(d, def time.Duration) time.Duration {
+// orDefault reads a setting of which zero means def and negative means none.
+func orDefault[T ~int64](d, def T) T {
 	switch {
 	case d == 0:
 		return def

@@ -8,10 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/theinterneti/tta-gateway/discovery"
 	"github.com/theinterneti/tta-gateway/health"
@@ -27,11 +25,17 @@ type service struct {
 	monitor *health.Monitor
 	metrics *metrics.Metrics
 	budget  *retryBudget
+	carrier carrier
+	outlier *health.Outlier // nil: instances are not compared
+
+	mu    sync.Mutex // guards known
+	known map[string]*discovery.Endpoint
 }
 
 // instance is what the gateway hangs on an endpoint for as long as it lives.
 type instance struct {
 	breaker *health.Breaker // nil: none
+	member  *health.Member  // among its neighbours; nil: not compared
 	check   string          // its name in the monitor, "" if it is not asked
 	base    *url.URL        // where it is dialled
 }
@@ -59,6 +63,9 @@ func (s *state) serviceNamed(name string) *service {
 	if settings.Breaker == nil {
 		settings.Breaker = func(string) *health.Breaker { return &health.Breaker{} }
 	}
+	if settings.Outlier == nil {
+		settings.Outlier = func() *health.Outlier { return &health.Outlier{} }
+	}
 	switch {
 	case settings.Retries == 0:
 		settings.Retries = 2
@@ -71,10 +78,80 @@ func (s *state) serviceNamed(name string) *service {
 		cache:   s.cache,
 		monitor: s.monitor,
 		metrics: s.metrics,
-		budget:  newRetryBudget(),
+		budget:  newRetryBudget(settings.RetryShare),
+		carrier: newCarrier(settings.Transport, settings.Protocol),
+		outlier: settings.Outlier(),
+		known:   map[string]*discovery.Endpoint{},
 	}
+	svc.watchOutliers()
 	s.services[name] = svc
 	return svc
+}
+
+// watchOutliers lets the metrics know who stands out, and lets who returns
+// begin slowly.
+func (svc *service) watchOutliers() {
+	if svc.outlier == nil {
+		return
+	}
+	theirs := svc.outlier.OnChange
+	svc.outlier.OnChange = func(instance string, ejected bool) {
+		svc.metrics.Ejected(svc.name, len(svc.outlier.Ejected()))
+		if !ejected {
+			svc.warm(instance)
+		}
+		if theirs != nil {
+			theirs(instance, ejected)
+		}
+	}
+}
+
+// warm gives an instance that recovered its share of the work little by
+// little.
+func (svc *service) warm(id string) {
+	svc.mu.Lock()
+	ep := svc.known[id]
+	svc.mu.Unlock()
+	if ep != nil && svc.SlowStart > 0 {
+		ep.Warm(svc.SlowStart)
+	}
+}
+
+// changed is told of the service's instances, whenever they change. Who joins
+// others begins slowly; those who find the service empty must take it all.
+func (svc *service) changed(all []*discovery.Endpoint) {
+	now := make(map[string]*discovery.Endpoint, len(all))
+	for _, ep := range all {
+		now[ep.ID] = ep
+	}
+	svc.mu.Lock()
+	before := svc.known
+	svc.known = now
+	svc.mu.Unlock()
+	for id, ep := range now {
+		if !isAmong(before, id, ep) && len(before) > 0 && svc.SlowStart > 0 {
+			ep.Warm(svc.SlowStart)
+		}
+	}
+	for id, ep := range before {
+		if !isAmong(now, id, ep) {
+			svc.left(ep)
+		}
+	}
+}
+
+func isAmong(known map[string]*discovery.Endpoint, id string, ep *discovery.Endpoint) bool {
+	other := known[id]
+	return other != nil && other.Same(ep)
+}
+
+// left forgets an instance that is gone.
+func (svc *service) left(ep *discovery.Endpoint) {
+	inst := svc.of(ep)
+	inst.member.Leave()
+	if inst.breaker != nil {
+		svc.metrics.BreakerState(svc.name, inst.breaker.State().String(), "")
+	}
 }
 
 // of returns what is known of an endpoint.
@@ -84,10 +161,33 @@ func (svc *service) of(ep *discovery.Endpoint) *instance {
 
 func (svc *service) meet(ep *discovery.Endpoint) any {
 	inst := &instance{breaker: svc.Breaker(ep.ID), base: dialled(ep.Instance)}
+	if svc.outlier != nil {
+		inst.member = svc.outlier.Join(ep.ID)
+	}
+	svc.watchBreaker(inst.breaker, ep.ID)
 	if svc.HealthPath != "" && svc.monitor != nil {
 		inst.check = instanceCheck(svc.name, ep.Instance)
 	}
 	return inst
+}
+
+// watchBreaker lets the metrics know of a breaker, and lets who recovered begin
+// slowly.
+func (svc *service) watchBreaker(b *health.Breaker, id string) {
+	if b == nil {
+		return
+	}
+	svc.metrics.BreakerState(svc.name, "", b.State().String())
+	theirs := b.OnChange
+	b.OnChange = func(from, to health.State) {
+		svc.metrics.BreakerState(svc.name, from.String(), to.String())
+		if to == health.Closed {
+			svc.warm(id)
+		}
+		if theirs != nil {
+			theirs(from, to)
+		}
+	}
 }
 
 // dialled is the URL of an instance with the address that was checked when it
@@ -115,9 +215,10 @@ func instanceCheck(service string, i discovery.Instance) string {
 }
 
 // pick chooses an instance that is well, lets us in, and has not been tried.
-// If the active checks hold none for well, those that the breakers let in are
-// asked all the same: checks can be wrong, and nobody else is there. force
-// passes open breakers, for a request of the crisis lane.
+// What is known of instances can be wrong, and somebody must answer: those that
+// the active checks or the comparison hold for ill are asked where nobody else
+// is left. An open breaker is respected, except by force, for a request of the
+// crisis lane, and then too only where nobody else is left.
 func (svc *service) pick(r *http.Request, tried []*discovery.Endpoint, force bool) (*discovery.Endpoint, health.Ticket, error) {
 	all, err := svc.cache.Endpoints(r.Context(), svc.name)
 	if err != nil && len(all) == 0 {
@@ -126,9 +227,9 @@ func (svc *service) pick(r *http.Request, tried []*discovery.Endpoint, force boo
 	if len(all) == 0 {
 		return nil, health.Ticket{}, fmt.Errorf("%w for %s", errNoInstance, svc.name)
 	}
-	open := false
+	refused := tried
 	for range len(all) + 1 {
-		candidates := svc.candidates(all, tried, force)
+		candidates, trust := svc.candidates(all, refused, force)
 		if len(candidates) == 0 {
 			break
 		}
@@ -136,13 +237,13 @@ func (svc *service) pick(r *http.Request, tried []*discovery.Endpoint, force boo
 		if ep == nil {
 			break
 		}
-		ticket, err := svc.of(ep).acquire(force)
+		ticket, err := svc.of(ep).acquire(trust == anybody)
 		if err == nil {
 			return ep, ticket, nil
 		}
-		open, tried = true, append(slices.Clip(tried), ep)
+		refused = append(slices.Clip(refused), ep)
 	}
-	if !open && len(tried) > 0 {
+	if len(tried) > 0 && !slices.ContainsFunc(all, func(ep *discovery.Endpoint) bool { return !slices.ContainsFunc(tried, ep.Same) }) {
 		return nil, health.Ticket{}, errAllTried
 	}
 	return nil, health.Ticket{}, fmt.Errorf("%w: %s", errBreakerOpen, svc.name)
@@ -155,32 +256,55 @@ func (i *instance) acquire(force bool) (health.Ticket, error) {
 	return i.breaker.Acquire(force)
 }
 
-// candidates leaves out who was tried and who is not well. Where all are well,
-// which is nearly always, it allocates nothing.
-func (svc *service) candidates(all, tried []*discovery.Endpoint, force bool) []*discovery.Endpoint {
-	if len(tried) == 0 && !slices.ContainsFunc(all, func(ep *discovery.Endpoint) bool { return !svc.usable(ep, force, true) }) {
-		return all
+// trust is how much an instance must be trusted to be a candidate.
+type trust int
+
+const (
+	theWell trust = iota // nothing is said against it
+	theOpen              // its breaker lets in, whatever checks and comparison say
+	anybody              // by force
+	trustEnd
+)
+
+// candidates are those of the highest trust that anybody has, without those
+// who were refused. Where all are well, which is nearly always, it allocates
+// nothing.
+func (svc *service) candidates(all, refused []*discovery.Endpoint, force bool) ([]*discovery.Endpoint, trust) {
+	if len(refused) == 0 && svc.allWell(all) {
+		return all, theWell
 	}
-	for _, checked := range []bool{true, false} {
+	for t := theWell; t < trustEnd && (t < anybody || force); t++ {
 		var out []*discovery.Endpoint
 		for _, ep := range all {
-			if svc.usable(ep, force, checked) && !slices.ContainsFunc(tried, ep.Same) {
+			if svc.trusted(ep, t) && !slices.ContainsFunc(refused, ep.Same) {
 				out = append(out, ep)
 			}
 		}
 		if len(out) > 0 {
-			return out
+			return out, t
 		}
 	}
-	return nil
+	return nil, anybody
 }
 
-func (svc *service) usable(ep *discovery.Endpoint, force, checked bool) bool {
+func (svc *service) allWell(all []*discovery.Endpoint) bool {
+	for _, ep := range all {
+		if !svc.trusted(ep, theWell) {
+			return false
+		}
+	}
+	return true
+}
+
+func (svc *service) trusted(ep *discovery.Endpoint, t trust) bool {
 	inst := svc.of(ep)
-	if checked && inst.check != "" && !svc.monitor.Well(inst.check) {
+	if t == anybody {
+		return true
+	}
+	if t == theWell && (inst.check != "" && !svc.monitor.Well(inst.check) || !inst.member.Available()) {
 		return false
 	}
-	return force || inst.breaker == nil || inst.breaker.Available()
+	return inst.breaker == nil || inst.breaker.Available()
 }
 
 // retryAfter is when the first of the breakers will let somebody in.
@@ -209,7 +333,7 @@ func (svc *service) watchHealth(all []*discovery.Endpoint, known map[string]bool
 		now[name] = true
 		if !known[name] {
 			url := strings.TrimSuffix(svc.of(ep).base.String(), "/") + svc.HealthPath
-			_ = svc.monitor.Add(name, health.HTTPCheck(&http.Client{Transport: svc.Transport}, url), health.Optional)
+			_ = svc.monitor.Add(name, health.HTTPCheck(&http.Client{Transport: svc.carrier}, url), health.Optional)
 		}
 	}
 	for name := range known {
@@ -242,36 +366,4 @@ func (svc *service) anyWell(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("gateway: none of the %d instances of %s is well", len(all), svc.name)
-}
-
-// retryBudget bounds retries to a fifth of the requests, or three a second
-// where there are few, so that an outage is not answered by a storm.
-type retryBudget struct {
-	saved atomic.Int64 // thousandths of a retry
-	floor *rate.Limiter
-}
-
-const (
-	retryShare   = 200     // thousandths of a retry that each request earns
-	retrySavings = 100_000 // the most that is saved up
-)
-
-func newRetryBudget() *retryBudget {
-	return &retryBudget{floor: rate.NewLimiter(3, 10)}
-}
-
-// earn counts a request.
-func (b *retryBudget) earn() {
-	if b.saved.Load() < retrySavings {
-		b.saved.Add(retryShare)
-	}
-}
-
-// spend asks for a retry.
-func (b *retryBudget) spend() bool {
-	if b.saved.Add(-1000) >= 0 {
-		return true
-	}
-	b.saved.Add(1000)
-	return b.floor.Allow()
 }

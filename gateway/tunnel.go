@@ -85,7 +85,7 @@ func (rt *route) dialTunnelOne(r *http.Request, x *exchange, ep *discovery.Endpo
 	out.Body, out.ContentLength = http.NoBody, 0
 	ep.Enter()
 	began := time.Now()
-	resp, err := rt.service.Transport.RoundTrip(out)
+	resp, err := rt.service.carrier.upgrade.RoundTrip(out)
 	elapsed := time.Since(began)
 	if err == nil {
 		ticket.Done(nil)

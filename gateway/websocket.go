@@ -414,7 +414,7 @@ func (rt *route) dialService(r *http.Request, x *exchange) (*websocket.Conn, *pr
 // one answers or it is the caller's fault. It returns the last problem.
 func (rt *route) overInstances(r *http.Request, x *exchange, dial func(*discovery.Endpoint, health.Ticket) (*problem, error)) (*problem, error) {
 	svc := rt.service
-	svc.budget.earn()
+	svc.budget.earn(x.start)
 	var tried []*discovery.Endpoint
 	var last *problem
 	var cause error
@@ -429,7 +429,7 @@ func (rt *route) overInstances(r *http.Request, x *exchange, dial func(*discover
 		x.attempts++
 		x.service, x.instance = svc.name, ep.ID
 		last, cause = dial(ep, ticket)
-		if last == nil || x.attempts > svc.Retries || last.status < 500 || !svc.budget.spend() {
+		if last == nil || x.attempts > svc.Retries || last.status < 500 || !svc.budget.spend(time.Now()) {
 			return last, cause
 		}
 		svc.metrics.Retry(svc.name)
@@ -465,7 +465,7 @@ func (rt *route) dialOne(r *http.Request, x *exchange, ep *discovery.Endpoint, t
 	ep.Enter()
 	began := time.Now()
 	conn, resp, err := websocket.Dial(ctx, rt.target(r, x, rt.service.of(ep).base).String(), &websocket.DialOptions{
-		HTTPClient:   &http.Client{Transport: rt.service.Transport, CheckRedirect: stayHere},
+		HTTPClient:   &http.Client{Transport: rt.service.carrier.upgrade, CheckRedirect: stayHere},
 		HTTPHeader:   header,
 		Host:         r.Host,
 		Subprotocols: offered(r),

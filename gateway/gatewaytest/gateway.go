@@ -37,7 +37,7 @@ type Gateway struct {
 	// Network is what everything is connected by.
 	Network *Network
 	// Transport reaches the services by Network.
-	Transport *http.Transport
+	Transport *gateway.Transport
 	// Log has every line that the gateway wrote.
 	Log *Log
 
