@@ -22,14 +22,36 @@ type page struct {
 	Help    Help
 	Title   string
 	Other   string // "Contacts in other places"
-	Regions []string
+	Regions []pageRegion
 	Entries []pageEntry
+}
+
+type pageRegion struct{ Code, Name string }
+
+// regionNames are what people call where they live. A region of a host's own
+// book that is not here is shown by its code.
+var regionNames = map[string]string{
+	"AT": "Österreich", "AU": "Australia", "BE": "België / Belgique", "BR": "Brasil", "CA": "Canada",
+	"CH": "Schweiz / Suisse / Svizzera", "DE": "Deutschland", "ES": "España", "FR": "France", "GB": "United Kingdom",
+	"IE": "Ireland", "IN": "India", "IT": "Italia", "JP": "日本", "KR": "대한민국", "MX": "México", "NL": "Nederland",
+	"NZ": "New Zealand", "PT": "Portugal", "US": "United States", "ZA": "South Africa",
+}
+
+func regionsOf(codes []string) []pageRegion {
+	out := make([]pageRegion, len(codes))
+	for i, code := range codes {
+		out[i] = pageRegion{code, cmpOr(regionNames[code], code)}
+	}
+	return out
 }
 
 type pageEntry struct {
 	Resource
 	Dial, Text template.URL
 }
+
+// pagePolicy lets the page have its own style, and nothing else.
+const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // HelpPage is the standing help page: a short text and where to turn, as
 // accessible HTML without scripts and without anything from elsewhere, or as
@@ -56,6 +78,7 @@ func HelpPage(g *Guard) http.Handler {
 			return
 		}
 		header.Set("Content-Type", "text/html; charset=utf-8")
+		header.Set("Content-Security-Policy", pagePolicy)
 		_ = pageTemplate().Execute(w, pageOf(g.book(), h))
 	})
 }
@@ -70,7 +93,7 @@ func (g *Guard) helpFor(r *http.Request) Help {
 }
 
 func pageOf(b *Book, h Help) page {
-	p := page{Help: h, Title: h.words["page_title"], Other: h.words["page_regions"], Regions: b.Regions()}
+	p := page{Help: h, Title: h.words["page_title"], Other: h.words["page_regions"], Regions: regionsOf(b.Regions())}
 	for _, r := range h.Resources {
 		p.Entries = append(p.Entries, pageEntry{
 			Resource: r,
