@@ -95,7 +95,8 @@ func behindProxy(w http.ResponseWriter, r *http.Request) {
 			io.Copy(c, rw)
 		}
 	case r.URL.Path == "/echo":
-		io.Copy(w, r.Body)
+		body, _ := io.ReadAll(r.Body)
+		w.Write(body)
 	case r.URL.Path == "/events":
 		w.Header().Set("Content-Type", "text/event-stream")
 		for range 3 {
