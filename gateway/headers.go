@@ -148,3 +148,43 @@ func connectionListed(h http.Header) []string {
 	}
 	return out
 }
+
+// malformedStream reports an HTTP/2 request that must not be forwarded: with
+// fields of a connection, which there only smugglers send (RFC 9113 section
+// 8.2.2), or with a Host that contradicts :authority (section 8.3.1).
+func malformedStream(r *http.Request) bool {
+	if r.ProtoMajor < 2 {
+		return false
+	}
+	for _, name := range [...]string{"Connection", "Proxy-Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade"} {
+		if r.Header[name] != nil {
+			return true
+		}
+	}
+	for _, te := range r.Header["Te"] {
+		if !strings.EqualFold(te, "trailers") {
+			return true
+		}
+	}
+	for _, host := range r.Header["Host"] {
+		if !strings.EqualFold(host, r.Host) {
+			return true
+		}
+	}
+	return false
+}
+
+// wellFormedHost accepts what can be a name or an address with a port (RFC
+// 3986 section 3.2.2). net/http lets more through; but "user@host" is one host
+// to us and may be another to a service.
+func wellFormedHost(host string) bool {
+	for i := range len(host) {
+		switch c := host[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("-._~:[]%!$&'()*+;=", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}

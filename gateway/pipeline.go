@@ -124,6 +124,12 @@ func (s *state) malformed(x *exchange, r *http.Request) (*problem, error) {
 		x.w.Header()["Allow"] = []string{strings.Join(forwardedMethods, ", ")}
 		return problemMethod, nil
 	}
+	if malformedStream(r) {
+		return problemRequest, nil
+	}
+	if !wellFormedHost(r.Host) {
+		return problemHost, nil
+	}
 	if err, lenient := checkPath(x.raw); err != nil && !(lenient && x.match.route != nil && x.match.route.RawPath) {
 		return problemPath, err
 	}

@@ -415,3 +415,6 @@ func TestRawRequests(t *testing.T) {
 		})
 	}
 }
+
+// noBreaker is for tests of other things.
+func noBreaker(string) *health.Breaker { return nil }
