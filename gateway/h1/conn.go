@@ -18,7 +18,8 @@ var errDead = errors.New("h1: connection closed by the service, or with unasked-
 // meanwhile is found out when the next one starts (see start).
 type conn struct {
 	nc   net.Conn
-	raw  syscall.RawConn // nil where the connection cannot be looked at
+	raw  syscall.RawConn // nil where the descriptor cannot be had
+	bare bool            // nc is the descriptor and nothing around it
 	host *host
 	used bool // has carried an exchange
 
@@ -42,19 +43,20 @@ func newConn(nc net.Conn, h *host) *conn {
 }
 
 // look finds the file descriptor, through a NetConn method if the connection
-// is wrapped in something that has one.
+// is wrapped in something that has one. To be read and written past nc it must
+// be bare: something around it (a counter, a cipher) has its own Read and Write.
 func (c *conn) look() {
 	inner := c.nc
+	switch inner.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		c.bare = true
+		c.onReady = c.ready
+	}
 	if w, ok := inner.(interface{ NetConn() net.Conn }); ok {
 		inner = w.NetConn()
 	}
-	s, ok := inner.(syscall.Conn)
-	if !ok || !rawReads {
-		return
-	}
-	if raw, err := s.SyscallConn(); err == nil {
-		c.raw = raw
-		c.onReady = c.ready
+	if s, ok := inner.(syscall.Conn); ok && rawReads {
+		c.raw, _ = s.SyscallConn()
 	}
 }
 
@@ -62,11 +64,11 @@ func (c *conn) look() {
 // silent, launches the request, and reads the first bytes of the answer into
 // p. It returns errDead, with nothing launched, when it was not.
 //
-// On a raw connection all three happen in one RawConn.Read. The look (a read
+// On a bare connection all three happen in one RawConn.Read. The look (a read
 // that must find nothing) costs one system call, and none on balance: the
 // runtime's own read would first try in vain too, then wait.
 func (c *conn) start(x *exchange, p []byte) (int, error) {
-	if c.raw != nil {
+	if c.bare && c.raw != nil {
 		return c.startRaw(x, p)
 	}
 	if c.used && !c.silent() {
@@ -109,10 +111,14 @@ func (c *conn) ready(fd uintptr) bool {
 	return true
 }
 
-// silent looks at a connection that has no descriptor to look at, by waiting
-// a moment for a byte that should not come.
+// silent tells whether there is nothing to read: by a look at the descriptor,
+// or, where there is none, by waiting a moment for a byte that should not come.
 func (c *conn) silent() bool {
 	var b [1]byte
+	if c.raw != nil {
+		err := error(nil)
+		return c.raw.Control(func(fd uintptr) { _, err = tryRead(fd, b[:]) }) == nil && err == errAgain
+	}
 	c.nc.SetReadDeadline(time.Now().Add(listenTime))
 	n, err := c.nc.Read(b[:])
 	c.nc.SetReadDeadline(time.Time{})

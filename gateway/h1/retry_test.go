@@ -1,6 +1,7 @@
 package h1_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -306,6 +307,64 @@ func TestHiddenDescriptor(t *testing.T) {
 			assert.EqualValues(t, 1, tr.Stats().Stale)
 		})
 	}
+}
+
+// What is around a descriptor is not gone past: here a cipher of a kind, on
+// which bytes that went past it would be noise.
+func TestWrappedDescriptor(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"NetConn":     func(c net.Conn) net.Conn { return unwrappable{cipher{c}, c} },
+		"SyscallConn": func(c net.Conn) net.Conn { return embedded{c.(*net.TCPConn), cipher{c}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := play(t, func(p *peer) {
+				p.r = bufio.NewReader(cipher{p.Conn})
+				for p.request() != "" {
+					io.WriteString(cipher{p.Conn}, ok)
+				}
+			})
+			tr := transport(t)
+			tr.DialContext = dialer(wrap)
+			for range 3 {
+				exchange(t, tr, request(t, "POST", b.URL, "x"))
+			}
+			assert.Equal(t, 1, b.connections())
+		})
+	}
+}
+
+type cipher struct{ net.Conn }
+
+func (c cipher) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	for i := range p[:n] {
+		p[i] ^= 0x55
+	}
+	return n, err
+}
+
+func (c cipher) Write(p []byte) (int, error) {
+	q := make([]byte, len(p))
+	for i := range p {
+		q[i] = p[i] ^ 0x55
+	}
+	return c.Conn.Write(q)
+}
+
+type embedded struct {
+	*net.TCPConn
+	c cipher
+}
+
+func (e embedded) Read(p []byte) (int, error)  { return e.c.Read(p) }
+func (e embedded) Write(p []byte) (int, error) { return e.c.Write(p) }
+
+func TestDialerThatReturnsNothing(t *testing.T) {
+	tr := &h1.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, nil }}
+	_, err := tr.RoundTrip(request(t, "GET", "http://service", ""))
+	var dial *h1.DialError
+	assert.ErrorAs(t, err, &dial)
+	assert.True(t, h1.NothingSent(err))
 }
 
 type unwrappable struct {
