@@ -80,7 +80,7 @@ func (s *scratch) findFrames(lang uint8, response bool) {
 	for _, at := range s.prog.frames {
 		e := &s.prog.entries[at]
 		if e.response == response && (e.lang == lang || e.lang == shared) {
-			s.frames[e.frame] |= run(e.code, s.words|1, s.occ, s.words, s.end)
+			s.frames[e.frame] |= s.run(e.code, s.words)
 		}
 	}
 }

@@ -46,10 +46,10 @@ type scratch struct {
 }
 
 type hit struct {
-	entry       uint16
-	rule        int32
-	lang        uint8
-	from, to    int
+	entry    uint16
+	rule     int32
+	lang     uint8
+	from, to int
 }
 
 func newScratch(p *program) *scratch {
@@ -183,20 +183,25 @@ func (s *scratch) fill() {
 // try evaluates one rule's pattern.
 func (s *scratch) try(st *state, at uint16) {
 	e := &s.prog.entries[at]
+	for _, class := range e.needs {
+		if s.occ[class] == 0 {
+			return
+		}
+	}
 	if e.rule < 0 {
-		st.real = st.real || !e.response && run(e.code, s.words, s.occ, s.words, s.end) != 0
+		st.real = st.real || !e.response && s.run(e.code, s.words) != 0
 		return
 	}
 	r := &s.prog.rules[e.rule]
 	if r.response != (st.direct == safety.Response) {
 		return
 	}
-	ends := run(e.code, s.words, s.occ, s.words, s.end)
+	ends := s.run(e.code, s.words)
 	if ends == 0 {
 		return
 	}
 	for from := 0; from < len(s.window) && ends != 0; from++ {
-		if got := run(e.code, 1<<from, s.occ, s.words, s.end); got != 0 {
+		if got := s.run(e.code, 1<<from); got != 0 {
 			to := bits.TrailingZeros64(got)
 			if to <= from || s.border > 0 && (from >= s.border || to <= s.border) {
 				continue

@@ -36,6 +36,7 @@ type rule struct {
 
 // entry is one compiled pattern: of a rule, or of a frame.
 type entry struct {
+	needs    []uint16 // classes that must all be in the window
 	code     []instr
 	rule     int32 // index of the rule, -1 for a frame
 	frame    frameKind
@@ -64,6 +65,7 @@ type program struct {
 	kindOf       []uint16   // the first named class of a word, for the model
 	anchors      [][]uint16 // rule entries to try by word
 	entries      []entry
+	macros       []macro
 	frames       []int // entries that are frames
 	rules        []rule
 	signals      []string
@@ -78,7 +80,9 @@ type program struct {
 type compiler struct {
 	prog      *program
 	classes   map[string][]string
-	macros    map[string]node
+	macros    map[string]int
+	owners    []pending // of the macros
+	key       []byte
 	common    map[string]int
 	negations []string          // the words of NEG, over which no gap reaches
 	sets      map[string]uint16 // class by its words
@@ -132,7 +136,7 @@ func compile(sources []Source) (*program, error) {
 //
 // A statement begins in the first column; the indented lines below belong to it.
 func (c *compiler) source(src Source) {
-	c.classes, c.macros, c.common = map[string][]string{}, map[string]node{}, map[string]int{}
+	c.classes, c.macros, c.common = map[string][]string{}, map[string]int{}, map[string]int{}
 	c.file, c.line, c.lang, c.response = src.Name, 0, 0, false
 	add := func(string) { c.fail("an indented line belongs to nothing") }
 	for text := range strings.SplitSeq(src.Text, "\n") {
@@ -149,6 +153,11 @@ func (c *compiler) source(src Source) {
 		default:
 			key, rest, _ := strings.Cut(body, " ")
 			add = c.statement(key, strings.TrimSpace(rest))
+		}
+	}
+	for i := range c.owners {
+		if c.owners[i].file == src.Name {
+			c.owners[i].negations = c.classes["NEG"]
 		}
 	}
 }
@@ -298,10 +307,15 @@ func (c *compiler) macro(name, body string) {
 		c.fail("%v", err)
 		return
 	}
-	if old, ok := c.macros[name]; ok {
-		n = oneOf(old, n)
+	id, ok := c.macros[name]
+	if !ok {
+		id = len(c.prog.macros)
+		c.macros[name] = id
+		c.prog.macros = append(c.prog.macros, macro{tree: n})
+		c.owners = append(c.owners, pending{file: c.file, line: c.line, text: name, common: c.common})
+		return
 	}
-	c.macros[name] = n
+	c.prog.macros[id].tree = c.oneOf(c.prog.macros[id].tree, n)
 }
 
 func (c *compiler) rule(head string) (add func(string)) {
@@ -420,6 +434,10 @@ func (c *compiler) pattern(text string, e entry) {
 
 // link compiles the patterns once all words are known.
 func (c *compiler) link() {
+	for id, p := range c.owners {
+		c.file, c.line, c.common, c.negations = p.file, p.line, p.common, p.negations
+		c.linkMacro(id, p)
+	}
 	for _, p := range c.pending {
 		c.file, c.line, c.common, c.negations = p.file, p.line, p.common, p.negations
 		c.linkPattern(p)
@@ -446,18 +464,26 @@ func grown[T any](s []T, n int) []T {
 	return append(s, make([]T, max(0, n-len(s)))...)
 }
 
-func (c *compiler) linkPattern(p pending) {
-	defer func() {
-		if r := recover(); r != nil {
-			e, ok := r.(parseError)
-			if !ok {
-				panic(r)
-			}
-			c.fail("%s in %q", string(e), p.text)
+// complain turns a parseError into a complaint.
+func (c *compiler) complain(text string) {
+	if r := recover(); r != nil {
+		e, ok := r.(parseError)
+		if !ok {
+			panic(r)
 		}
-	}()
+		c.fail("%s in %q", string(e), text)
+	}
+}
+
+func (c *compiler) linkMacro(id int, p pending) {
+	defer c.complain(p.text)
+	c.prog.macros[id].code = c.emit(nil, c.prog.macros[id].tree, 0)
+}
+
+func (c *compiler) linkPattern(p pending) {
+	defer c.complain(p.text)
 	at := len(c.prog.entries)
-	p.entry.code = c.emit(nil, p.tree, 0)
+	p.entry.code, p.entry.needs = c.emit(nil, p.tree, 0), c.needs(p.tree)
 	words, _ := c.anchor(p.tree)
 	if words == nil {
 		c.fail("%q wants at least one word that must stand in it", p.text)
@@ -487,7 +513,11 @@ func (c *compiler) classOf(words []string) uint16 {
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	key := fmt.Sprint(ids)
+	c.key = c.key[:0]
+	for _, id := range ids {
+		c.key = append(c.key, byte(id), byte(id>>8))
+	}
+	key := string(c.key)
 	class, ok := c.sets[key]
 	if !ok {
 		class = uint16(c.prog.classes)

@@ -36,18 +36,30 @@ const (
 	opNext
 	opStart
 	opEnd
-	opSave // begins alternatives
-	opAlt  // ends one, begins the next
-	opJoin // ends the last
-	opSeq  // only in trees
-	opAny  // alternatives, only in trees
-	opOpt  // only in trees
+	opSave  // begins alternatives
+	opAlt   // ends one, begins the next
+	opJoin  // ends the last
+	opCall  // a macro
+	opGuard // skips what follows when none of a class is in the window
+	opSeq   // only in trees
+	opAny   // alternatives, only in trees
+	opOpt   // only in trees
 )
 
 // instr is one step of a compiled pattern.
 type instr struct {
-	op  uint8
-	arg uint16
+	op   uint8
+	arg  uint16
+	skip uint16 // of a guard: how many instructions
+}
+
+// macro is a pattern with a name. It is compiled once and called.
+type macro struct {
+	tree  node
+	code  []instr
+	words []string // of which one must stand in every match, nil unknown
+	cost  int
+	found bool // words and cost are known
 }
 
 // parser reads the notation. Errors come as panics of type parseError and are
@@ -109,11 +121,11 @@ func (p *parser) alternatives(depth int) node {
 		p.pos++
 		alts = append(alts, p.sequence(depth))
 	}
-	return oneOf(alts...)
+	return p.c.oneOf(alts...)
 }
 
 // oneOf makes a choice flat, and gathers all single words in it into one class.
-func oneOf(alts ...node) node {
+func (c *compiler) oneOf(alts ...node) node {
 	if len(alts) == 1 {
 		return alts[0]
 	}
@@ -125,7 +137,7 @@ func oneOf(alts ...node) node {
 			flat = a.kids
 		}
 		for _, k := range flat {
-			if w, ok := wordSet(k); ok {
+			if w, ok := c.wordSet(k); ok {
 				words = append(words, w...)
 			} else {
 				kids = append(kids, k)
@@ -173,7 +185,7 @@ func (p *parser) element(tok string, depth int) node {
 		return node{op: opEnd}
 	case tok == "!" || tok == "<!" || tok == "&":
 		n := p.next(depth)
-		words, ok := wordSet(n)
+		words, ok := p.c.wordSet(n)
 		if !ok {
 			panic(parseError(tok + " wants words or a class"))
 		}
@@ -214,8 +226,8 @@ func (p *parser) want(tok string) {
 
 func (p *parser) word(tok string) node {
 	if tok[0] >= 'A' && tok[0] <= 'Z' {
-		if n, ok := p.c.macros[tok]; ok {
-			return n
+		if id, ok := p.c.macros[tok]; ok {
+			return node{op: opCall, n: id}
 		}
 		if words, ok := p.c.classes[tok]; ok {
 			return node{op: opClass, words: words}
@@ -241,18 +253,20 @@ func plainWord(w string) bool {
 }
 
 // wordSet returns the words of a node that is nothing but a choice of single words.
-func wordSet(n node) ([]string, bool) {
+func (c *compiler) wordSet(n node) ([]string, bool) {
 	switch n.op {
+	case opCall:
+		return c.wordSet(c.prog.macros[n.n].tree)
 	case opClass:
 		return n.words, true
 	case opSeq:
 		if len(n.kids) == 1 {
-			return wordSet(n.kids[0])
+			return c.wordSet(n.kids[0])
 		}
 	case opAny:
 		var all []string
 		for _, k := range n.kids {
-			words, ok := wordSet(k)
+			words, ok := c.wordSet(k)
 			if !ok {
 				return nil, false
 			}
@@ -268,8 +282,8 @@ func (c *compiler) emit(code []instr, n node, depth int) []instr {
 	if depth > maxRegisters-2 {
 		panic(parseError("too many alternatives inside each other"))
 	}
-	if words, ok := wordSet(n); ok {
-		return append(code, instr{opClass, c.classOf(words)})
+	if words, ok := c.wordSet(n); ok {
+		return append(code, instr{op: opClass, arg: c.classOf(words)})
 	}
 	switch n.op {
 	case opSeq:
@@ -282,19 +296,37 @@ func (c *compiler) emit(code []instr, n node, depth int) []instr {
 			if i > 0 {
 				code = append(code, instr{op: opAlt})
 			}
-			code = c.emit(code, k, depth+2)
+			code = c.guarded(code, k, depth+2)
 		}
 		if n.op == opOpt {
 			code = append(code, instr{op: opAlt})
 		}
 		code = append(code, instr{op: opJoin})
+	case opCall:
+		code = append(code, instr{op: opCall, arg: uint16(n.n)})
 	case opGap:
-		code = append(code, instr{opGap, c.blocked(n.n)<<4 | uint16(n.n)})
+		code = append(code, instr{op: opGap, arg: c.blocked(n.n)<<4 | uint16(n.n)})
 	case opNotNext, opNotPrev, opNext:
-		code = append(code, instr{n.op, c.classOf(n.words)})
+		code = append(code, instr{op: n.op, arg: c.classOf(n.words)})
 	default:
 		code = append(code, instr{op: n.op})
 	}
+	return code
+}
+
+// guarded writes an alternative so that it costs nothing where the words it
+// needs are not in the window.
+func (c *compiler) guarded(code []instr, n node, depth int) []instr {
+	if _, ok := c.wordSet(n); ok {
+		return c.emit(code, n, depth)
+	}
+	words, _ := c.anchor(n)
+	if words == nil {
+		return c.emit(code, n, depth)
+	}
+	at := len(code)
+	code = c.emit(append(code, instr{op: opGuard, arg: c.classOf(words)}), n, depth)
+	code[at].skip = uint16(len(code) - at - 1)
 	return code
 }
 
@@ -310,17 +342,17 @@ func (c *compiler) blocked(gap int) uint16 {
 const maxRegisters = 24
 
 // run evaluates a pattern from the borders in from and returns the borders at
-// which a match ends. occ says for each class at which words of the window it
-// stands; words is the mask of the window's words, and end its last border.
-func run(code []instr, from uint64, occ []uint64, words, end uint64) uint64 {
+// which a match ends.
+func (s *scratch) run(code []instr, from uint64) uint64 {
 	var stack [maxRegisters]uint64
-	sp, cur := 0, from
-	for _, in := range code {
+	occ, sp, cur := s.occ, 0, from
+	for at := 0; at < len(code); at++ {
+		in := &code[at]
 		switch in.op {
 		case opClass:
 			cur = (cur & occ[in.arg]) << 1
 		case opGap:
-			room := words &^ occ[in.arg>>4]
+			room := s.words &^ occ[in.arg>>4]
 			for range in.arg & 15 {
 				cur |= (cur & room) << 1
 			}
@@ -333,7 +365,15 @@ func run(code []instr, from uint64, occ []uint64, words, end uint64) uint64 {
 		case opStart:
 			cur &= 1
 		case opEnd:
-			cur &= end
+			cur &= s.end
+		case opCall:
+			cur = s.run(s.prog.macros[in.arg].code, cur)
+		case opGuard:
+			if occ[in.arg] == 0 {
+				cur = 0
+				at += int(in.skip)
+			}
+			continue
 		case opSave:
 			stack[sp], stack[sp+1] = cur, 0
 			sp += 2
@@ -357,13 +397,20 @@ func run(code []instr, from uint64, occ []uint64, words, end uint64) uint64 {
 // to match, choosing the rarest, and how common they are.
 func (c *compiler) anchor(n node) (words []string, cost int) {
 	const never = 1 << 30
-	if words, ok := wordSet(n); ok {
+	if words, ok := c.wordSet(n); ok {
 		for _, w := range words {
 			cost += c.commonness(w)
 		}
 		return words, cost
 	}
 	switch n.op {
+	case opCall:
+		m := &c.prog.macros[n.n]
+		if !m.found {
+			m.words, m.cost = c.anchor(m.tree)
+			m.found = true
+		}
+		return m.words, m.cost
 	case opSeq:
 		cost = never
 		for _, k := range n.kids {
@@ -383,4 +430,18 @@ func (c *compiler) anchor(n node) (words []string, cost int) {
 		return words, cost
 	}
 	return nil, never
+}
+
+// needs lists the classes of which each must stand in the window, apart from
+// the anchor, for a pattern to match.
+func (c *compiler) needs(n node) (classes []uint16) {
+	if n.op != opSeq {
+		return nil
+	}
+	for _, k := range n.kids {
+		if words, cost := c.anchor(k); words != nil && cost < 1<<30 {
+			classes = append(classes, c.classOf(words))
+		}
+	}
+	return classes
 }

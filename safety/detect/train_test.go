@@ -49,7 +49,7 @@ const (
 	epochs     = 14   // over the corpus
 	rate       = 0.08 // of learning
 	decay      = 1e-4
-	counted    = 3.0  // how many features a counted word stands for
+	counted    = 3.0 // how many features a counted word stands for
 	countTrust = 0.2 // what a counted word weighs beside a line of the corpus
 )
 
