@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,27 +57,28 @@ type Parts struct {
 	// logged yet.
 	Warnings []string
 
-	config   atomic.Pointer[Config]
-	host     Host
-	keys     *auth.Rotating
-	jwt      *auth.JWT
-	redis    redis.UniversalClient
-	quotas   *ratelimit.Fallback
-	store    ratelimit.Store
-	registry discovery.Registry
-	register discovery.Registrar
-	metrics  *metrics.Metrics
-	monitor  *health.Monitor
-	ready    *health.Ready
-	admit    *ratelimit.Admission
-	trail    *audit.Trail
-	auditor  safety.Auditor
-	guard    *safety.Guard
-	selfTest *selfTest
-	pair     atomic.Pointer[tls.Certificate]
-	required map[string]bool
-	runs     []run
-	admin    net.Listener
+	config    atomic.Pointer[Config]
+	reloading sync.Mutex // one at a time
+	host      Host
+	keys      *auth.Rotating
+	jwt       *auth.JWT
+	redis     redis.UniversalClient
+	quotas    *ratelimit.Fallback
+	store     ratelimit.Store
+	registry  discovery.Registry
+	register  discovery.Registrar
+	metrics   *metrics.Metrics
+	monitor   *health.Monitor
+	ready     *health.Ready
+	admit     *ratelimit.Admission
+	trail     *audit.Trail
+	auditor   safety.Auditor
+	guard     *safety.Guard
+	selfTest  *selfTest
+	pair      atomic.Pointer[tls.Certificate]
+	gates     *gates
+	runs      []run
+	admin     net.Listener
 }
 
 type run struct {
@@ -94,7 +96,7 @@ func (c *Config) Build(host Host) (*Parts, error) {
 	if host.Version == "" {
 		host.Version = "dev"
 	}
-	p := &Parts{host: host, Logger: c.logger(host.Log), Warnings: append([]string(nil), c.Warnings...), required: map[string]bool{}}
+	p := &Parts{host: host, Logger: c.logger(host.Log), Warnings: append([]string(nil), c.Warnings...)}
 	p.config.Store(c)
 	var found complaints
 	for _, step := range []func(*Config) error{
@@ -227,10 +229,7 @@ func combined(static, dynamic discovery.Registry, named bool) discovery.Registry
 
 func (p *Parts) buildHealth(c *Config) error {
 	p.ready = &health.Ready{}
-	for _, name := range c.ReadyRequires {
-		p.required[name] = true
-		p.ready.Require(name, false)
-	}
+	p.gates = newGates(c, p.ready)
 	p.monitor = &health.Monitor{
 		Interval: c.HealthCheckInterval,
 		Timeout:  c.HealthCheckTimeout,
@@ -243,14 +242,11 @@ func (p *Parts) buildHealth(c *Config) error {
 	return p.monitor.Add("redis", p.redisWell, health.Optional)
 }
 
-// changed hears of every check that changes.
+// changed hears of every check that changes, one at a time.
 func (p *Parts) changed(name, from, to string) {
-	well := to == health.Healthy || to == health.Degraded
-	if p.required[name] {
-		p.ready.Require(name, well)
-	}
+	p.gates.changed(name, to)
 	level := slog.LevelInfo
-	if !well {
+	if !well(to) {
 		level = slog.LevelWarn
 	}
 	p.Logger.Log(context.Background(), level, "health changed", slog.String("check", name), slog.String("from", from), slog.String("to", to))

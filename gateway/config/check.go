@@ -142,7 +142,8 @@ func (c *Config) exposure() string {
 
 func weak(secret []byte, least int) error {
 	if err := auth.WeakSecret(secret); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "auth: "))
+		reason, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "auth: "), ";")
+		return errors.New(reason)
 	}
 	if len(secret) < least {
 		return fmt.Errorf("weak secret: shorter than the %d bytes of its algorithm", least)
@@ -235,7 +236,7 @@ func (in *inspection) redis() {
 func (in *inspection) services() {
 	if _, err := discovery.NewStatic(in.Config.services()); err != nil {
 		for _, problem := range discovery.Complaints(err) {
-			in.found.add("TTA_GATEWAY_SERVICES", "", problem, settingNamed("TTA_GATEWAY_SERVICES").remedy)
+			in.found.add("TTA_GATEWAY_SERVICES", "", problem, "")
 		}
 	}
 	if _, err := discovery.ParseBalancer(strings.ToLower(in.LoadBalancingAlgorithm)); err != nil {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"net"
 	"net/netip"
 	"os"
@@ -69,7 +70,7 @@ type Config struct {
 	AdminAllow            []netip.Prefix `env:"TTA_GATEWAY_ADMIN_ALLOW"`   // none: detail for direct loopback callers only
 	LogLevel              string         `env:"TTA_GATEWAY_LOG_LEVEL"`
 	StructuredLogging     bool           `env:"TTA_GATEWAY_STRUCTURED_LOGGING"`
-	Debug                 bool           `env:"TTA_GATEWAY_DEBUG"` // /docs, /openapi.json, and debug lines in the log
+	Debug                 bool           `env:"TTA_GATEWAY_DEBUG"` // /docs and /openapi.json
 
 	WebSocketEnabled bool          `env:"TTA_GATEWAY_WEBSOCKET_ENABLED"`
 	WebSocketTimeout time.Duration `env:"TTA_GATEWAY_WEBSOCKET_TIMEOUT"` // silence in both directions; 0: no bound
@@ -85,9 +86,10 @@ type Config struct {
 	// Warnings are what Load noticed and let pass.
 	Warnings []string
 
-	source  Source
-	origins map[string]string // setting → where its value came from; "" = default
-	watched []string          // files that a change of is a change of settings
+	reread  func() (*Config, error) // Load once more; a func, since what is printed must not hold an environment
+	origins map[string]string       // setting → where its value came from; "" = default
+	watched []string                // secrets' files
+	sums    map[string]sum          // what was in the files when they were read
 }
 
 // Default returns the settings that hold where nobody says otherwise. It lacks
@@ -133,7 +135,11 @@ func (c *Config) AddressRate() ratelimit.Rate {
 	if c.DefaultRateLimit.Unlimited() || c.TherapeuticRateLimit.Unlimited() {
 		return ratelimit.Rate{} // it must not be stricter than what it is derived from
 	}
-	return ratelimit.Rate{N: addressShare * larger.N, Per: larger.Per, Burst: addressShare * larger.Burst}
+	r := ratelimit.Rate{N: addressShare * larger.N, Per: larger.Per, Burst: addressShare * larger.Burst}
+	if r.Validate() != nil {
+		return ratelimit.Rate{} // beyond what can be counted: as good as none
+	}
+	return r
 }
 
 // addressShare is how many callers at full speed one address may hold: a
@@ -170,9 +176,30 @@ func (c *Config) ShutdownGrace() time.Duration {
 	return 0
 }
 
+// readFile reads a file that settings name, and notes what was in it.
 func (c *Config) readFile(name string) ([]byte, error) {
+	content, err := c.peek(name)
+	if c.sums == nil {
+		c.sums = map[string]sum{}
+	}
+	c.sums[name] = sumOf(content, err)
+	return content, err
+}
+
+// peek is readFile that notes nothing.
+func (c *Config) peek(name string) ([]byte, error) {
 	if c.ReadFile != nil {
 		return c.ReadFile(name)
 	}
 	return os.ReadFile(name)
+}
+
+type sum = [sha256.Size]byte
+
+// sumOf tells contents apart. Why a file cannot be read does not matter.
+func sumOf(content []byte, err error) sum {
+	if err != nil {
+		return sum{}
+	}
+	return sha256.Sum256(content)
 }

@@ -32,7 +32,8 @@ type Source struct {
 // complaint; the Config beside it is never nil, so that it can be shown, and
 // must not be built then.
 func Load(from Source) (*Config, error) {
-	c := &Config{ReadFile: from.ReadFile, Demo: from.Demo, source: from, origins: map[string]string{}}
+	c := &Config{ReadFile: from.ReadFile, Demo: from.Demo, origins: map[string]string{}}
+	c.reread = func() (*Config, error) { return Load(from.keeping(c)) }
 	var found complaints
 	given := c.gather(from.Environ, &found)
 	found.join(c.parse(given))
@@ -42,6 +43,20 @@ func Load(from Source) (*Config, error) {
 	c.advise()
 	return c, found.err()
 }
+
+// keeping is the source for reading settings again: a demo's random secret
+// stays what it was.
+func (from Source) keeping(c *Config) Source {
+	if c.origins[jwtSecretName] == randomOrigin {
+		from.Environ = append(slices.Clone(from.Environ), jwtSecretName+"="+string(c.JWTSecretKey))
+	}
+	return from
+}
+
+const (
+	jwtSecretName = "TTA_GATEWAY_JWT_SECRET_KEY"
+	randomOrigin  = "random (demo)"
+)
 
 // gather picks our settings out of an environment, those in files included.
 func (c *Config) gather(environ []string, found *complaints) map[string]string {
@@ -192,7 +207,7 @@ func (c *complaints) named() map[string]bool {
 func (c *Config) demoSecret() {
 	if c.Demo && c.JWTSecretKey == "" {
 		c.JWTSecretKey = Secret(rand.Text() + rand.Text())
-		c.origins["TTA_GATEWAY_JWT_SECRET_KEY"] = "random (demo)"
+		c.origins[jwtSecretName] = randomOrigin
 	}
 }
 
@@ -202,22 +217,32 @@ func (c *Config) warn(format string, args ...any) {
 
 // didYouMean names the setting that is nearest to a misspelt one.
 func didYouMean(name string) string {
+	name = strings.TrimPrefix(name, Prefix)
 	best, least := "", len(name)/3+1
-	for _, s := range table {
-		names := []string{s.Name}
-		if s.File {
-			names = append(names, s.Name+"_FILE")
+	for _, known := range names() {
+		if strings.HasSuffix(name, "_FILE") != strings.HasSuffix(known, "_FILE") {
+			continue
 		}
-		for _, known := range names {
-			if d := distance(strings.TrimPrefix(name, Prefix), strings.TrimPrefix(known, Prefix)); d < least {
-				best, least = known, d
-			}
+		if d := distance(name, strings.TrimPrefix(known, Prefix)); d < least {
+			best, least = known, d
 		}
 	}
 	if best == "" {
 		return "; gatewayd -config lists them"
 	}
 	return "; did you mean " + best + "?"
+}
+
+// names are all that may be set.
+func names() []string {
+	var out []string
+	for _, s := range table {
+		out = append(out, s.Name)
+		if s.File {
+			out = append(out, s.Name+"_FILE")
+		}
+	}
+	return out
 }
 
 // distance is Levenshtein's: how many letters to change, add or drop.

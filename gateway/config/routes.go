@@ -257,7 +257,7 @@ func storyRoutes() []Route {
 		therapeutic("/api/v1/sessions/", sessionTimeout, safety.Rule{}),
 		therapeutic("/api/v1/gameplay/", storyTimeout, game),
 		therapeutic("/api/v1/gameplay/message/", storyTimeout, turn, http.MethodPost),
-		probe("/api/v1/gameplay/health"),
+		probe("/api/v1/gameplay/health/"),
 		therapeutic("/api/v1/conversation/", storyTimeout, safety.Rule{Reply: "response"}),
 		therapeutic("/api/v1/conversation/send/", storyTimeout, talk, http.MethodPost),
 	}
@@ -303,8 +303,8 @@ func otherRoutes() []Route {
 	account := safety.NotInspected("keys and account data of another provider")
 	return []Route{
 		{Route: gateway.Route{Pattern: "/api/v1/openrouter/", Inspect: account}},
-		{Route: gateway.Route{Pattern: "/api/v1/openrouter/auth/status", Methods: []string{http.MethodGet}, Allow: auth.Anyone, Inspect: account}},
-		{Route: gateway.Route{Pattern: "/api/v1/openrouter/auth/token", Allow: auth.Anyone, Inspect: account}},
+		{Route: gateway.Route{Pattern: "/api/v1/openrouter/auth/status/", Methods: []string{http.MethodGet}, Allow: auth.Anyone, Inspect: account}},
+		{Route: gateway.Route{Pattern: "/api/v1/openrouter/auth/token/", Allow: auth.Anyone, Inspect: account}},
 		probe("/api/v1/health/"),
 		// What the front end asks and no service has yet gets the service's own 404.
 		{Route: gateway.Route{Pattern: "/api/v1/"}},

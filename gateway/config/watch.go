@@ -2,8 +2,8 @@ package config
 
 import (
 	"context"
-	"crypto/sha256"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +24,7 @@ const pollEvery = 3 * time.Second
 func (p *Parts) Watch(ctx context.Context, g *gateway.Gateway, hup <-chan struct{}) error {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
-	seen := p.fingerprint()
+	seen := p.config.Load().read()
 	for {
 		asked := false
 		select {
@@ -38,8 +38,8 @@ func (p *Parts) Watch(ctx context.Context, g *gateway.Gateway, hup <-chan struct
 			asked = true
 		case <-ticker.C:
 		}
-		now := p.fingerprint()
-		if !asked && now == seen {
+		now := p.config.Load().look()
+		if !asked && maps.Equal(now, seen) {
 			continue
 		}
 		seen = now
@@ -47,20 +47,22 @@ func (p *Parts) Watch(ctx context.Context, g *gateway.Gateway, hup <-chan struct
 	}
 }
 
-// fingerprint is of the content of all files that settings name.
-func (p *Parts) fingerprint() [sha256.Size]byte {
-	c := p.config.Load()
-	h := sha256.New()
+// read is what was in the files when the settings in force were read.
+func (c *Config) read() map[string]sum {
+	out := map[string]sum{}
 	for _, name := range c.files() {
-		content, err := c.readFile(name)
-		sum := sha256.Sum256(content)
-		if err != nil {
-			sum = sha256.Sum256([]byte("unreadable"))
-		}
-		h.Write([]byte(name + "\x00"))
-		h.Write(sum[:])
+		out[name] = c.sums[name]
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	return out
+}
+
+// look is what is in the files now.
+func (c *Config) look() map[string]sum {
+	out := map[string]sum{}
+	for _, name := range c.files() {
+		out[name] = sumOf(c.peek(name))
+	}
+	return out
 }
 
 // files are those whose content is a setting.
@@ -90,6 +92,8 @@ func (p *Parts) Reload(ctx context.Context, g *gateway.Gateway) error {
 }
 
 func (p *Parts) reload(g *gateway.Gateway) error {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
 	before := p.config.Load()
 	next, err := before.again()
 	if err != nil {
@@ -108,19 +112,21 @@ func (p *Parts) reload(g *gateway.Gateway) error {
 	}
 	p.keys.Set(hmac(next))
 	p.pair.Store(pair)
+	for _, w := range next.Warnings {
+		if !slices.Contains(before.Warnings, w) {
+			p.Logger.Warn(w)
+		}
+	}
 	return nil
 }
 
 // again is the settings as they are to be read now.
 func (c *Config) again() (*Config, error) {
-	if c.origins != nil {
-		from := c.source
-		if c.Demo && from.Demo {
-			from.Environ = append(slices.Clone(from.Environ), "TTA_GATEWAY_JWT_SECRET_KEY="+string(c.JWTSecretKey))
-		}
-		return Load(from)
+	if c.reread != nil {
+		return c.reread()
 	}
 	next := *c
+	next.sums = maps.Clone(c.sums)
 	if c.RoutesFile != "" {
 		next.Table = nil
 	}
