@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -49,6 +50,9 @@ func BenchmarkRoundTrip(b *testing.B) {
 		make func() http.RoundTripper
 	}{
 		{"h1", func() http.RoundTripper { return &h1.Transport{} }},
+		{"h1 with limits", func() http.RoundTripper {
+			return &h1.Transport{ResponseHeaderTimeout: time.Minute, ResponseBodyTimeout: time.Minute}
+		}},
 		{"http", func() http.RoundTripper {
 			return &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}
 		}},

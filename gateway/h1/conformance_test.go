@@ -680,8 +680,15 @@ var conformance = []struct {
 	}},
 	{"a silent service runs into ResponseHeaderTimeout", "", func(t *judge, client maker) {
 		b := play(t.real, func(p *peer) { p.request(); p.gone() })
-		_, err := client(settings{responseHeader: 10 * time.Millisecond}).RoundTrip(request(t, "GET", b.URL, ""))
-		require.True(t, isDeadline(err), err)
+		rt := client(settings{responseHeader: 10 * time.Millisecond})
+		for _, body := range []io.ReadCloser{nil, io.NopCloser(strings.NewReader("x")), streamOf(io.LimitReader(endless{}, 100_000))} {
+			req := request(t, "POST", b.URL, "")
+			if body != nil {
+				req.Body, req.ContentLength = body, -1
+			}
+			_, err := rt.RoundTrip(req)
+			require.True(t, isDeadline(err), err)
+		}
 	}},
 	{"ResponseHeaderTimeout does not count the upload, nor the body", "", func(t *judge, client maker) {
 		b := play(t.real, func(p *peer) {

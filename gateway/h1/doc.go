@@ -1,5 +1,5 @@
 // Package h1 is an HTTP/1.1 client for services behind a proxy: an
-// http.RoundTripper that costs about half of what http.Transport does, and is
+// http.RoundTripper that costs a little more than half of what http.Transport does, and is
 // as correct.
 //
 //	     caller's goroutine                              service

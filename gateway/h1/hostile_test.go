@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -43,7 +44,6 @@ var hostile = []struct {
 	{"resets after the request", func(p *peer) { p.request(); p.reset() }, lost},
 	{"closes in the status line", answers("HTTP/1.1 2"), lost},
 	{"closes in the header", answers(okHead + "X-A: b\r\n"), lost},
-	{"speaks first", func(p *peer) { p.say(ok); p.gone() }, lost},
 	{"speaks another protocol", answers("SSH-2.0-OpenSSH_9.2\r\n"), malformed},
 	{"speaks another protocol without line ends", stays("\x16\x03\x01\x02\x00\x01"), malformed},
 	{"says HTTP/0.9", answers("<html>hello</html>"), malformed},
@@ -213,6 +213,18 @@ func flood(first, more string) func(*peer) {
 		for _, err := io.WriteString(p, first); err == nil; _, err = io.WriteString(p, more) {
 		}
 	}
+}
+
+// A service that speaks before it has been spoken to gets no request.
+func TestSpeaksFirst(t *testing.T) {
+	said := make(chan bool)
+	b := play(t, func(p *peer) { p.say(ok); said <- true; p.gone() })
+	tr := transport(t)
+	tr.DialContext = dialer(func(c net.Conn) net.Conn { <-said; return c })
+	_, err := tr.RoundTrip(request(t, "POST", b.URL, "x"))
+	require.Error(t, err)
+	assert.True(t, h1.NothingSent(err))
+	assert.Zero(t, tr.Stats().Open)
 }
 
 // Bytes that come while a connection is unused are found before the next

@@ -3,6 +3,7 @@ package h1_test
 import (
 	"bufio"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,7 +27,7 @@ func TestReverseProxy(t *testing.T) {
 	require.NoError(t, err)
 	tr := transport(t)
 	front := httptest.NewServer(&httputil.ReverseProxy{
-		Transport: tr, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }})
+		ErrorLog: log.New(io.Discard, "", 0), Transport: tr, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }})
 	defer front.Close()
 	client := front.Client()
 
