@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -82,6 +83,32 @@ func cpuTime() int64 {
 	var u syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+// BenchmarkBareConnection is the floor: the same bytes on a connection, with
+// nothing around them.
+func BenchmarkBareConnection(b *testing.B) {
+	addr := strings.TrimPrefix(benchBackend(b, 1<<10), "http://")
+	request := []byte("GET / HTTP/1.1\r\nHost: " + addr + "\r\nAuthorization: Bearer something\r\nX-Request-Id: 0123456789\r\n\r\n")
+	b.SetParallelism(16)
+	before := cpuTime()
+	defer func() { b.ReportMetric(float64(cpuTime()-before)/1e3/float64(b.N), "cpu-us/op") }()
+	b.RunParallel(func(pb *testing.PB) {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer c.Close()
+		answer := make([]byte, 8<<10)
+		for pb.Next() {
+			if _, err := c.Write(request); err != nil {
+				b.Fatal(err)
+			}
+			if n, err := c.Read(answer); n < 1<<10 {
+				b.Fatal(n, err)
+			}
+		}
+	})
 }
 
 func benchLoad(b *testing.B, tr http.RoundTripper, url, method string, body int, hidden bool) {

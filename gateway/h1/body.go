@@ -200,7 +200,7 @@ func (b *body) splice(w io.Writer) (n int64, ok bool, err error) {
 	if b.extent != extentLength || b.left < spliceMin {
 		return 0, false, nil
 	}
-	to, ok := w.(io.ReaderFrom)
+	to, ok := splicing(w)
 	from, tcp := b.x.c.nc.(*net.TCPConn)
 	if !ok || !tcp || len(b.x.in.data()) > 0 {
 		return 0, false, nil
@@ -220,6 +220,16 @@ func (b *body) splice(w io.Writer) (n int64, ok bool, err error) {
 		err = io.ErrShortWrite
 	}
 	return n, true, err
+}
+
+// splicing finds a writer that is, or leads to, a connection. Others with a
+// ReadFrom would only copy, by smaller pieces than ours.
+func splicing(w io.Writer) (to io.ReaderFrom, ok bool) {
+	switch w.(type) {
+	case http.ResponseWriter, *net.TCPConn:
+		to, ok = w.(io.ReaderFrom)
+	}
+	return to, ok
 }
 
 // writeBuffered writes what is in the buffer without copying it first.

@@ -109,7 +109,7 @@ func TestClientOfAProxyGone(t *testing.T) {
 // A writer that takes nothing, or fails, ends the copy.
 func TestWriteToBadWriter(t *testing.T) {
 	fault := errors.New("disk full")
-	for _, w := range []io.Writer{badWriter{fault}, badReaderFrom{badWriter{nil}, fault}, badReaderFrom{badWriter{nil}, nil}} {
+	for _, w := range []io.Writer{badWriter{fault}, badReaderFrom{fault: fault}, badReaderFrom{}} {
 		b := play(t, always("HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n"+strings.Repeat("x", 500_000)))
 		res, err := transport(t).RoundTrip(request(t, "GET", b.URL, ""))
 		require.NoError(t, err)
@@ -132,8 +132,10 @@ func (w badWriter) Write(p []byte) (int, error) {
 }
 
 type badReaderFrom struct {
+	http.ResponseWriter
 	badWriter
 	fault error
 }
 
+func (w badReaderFrom) Write(p []byte) (int, error)       { return w.badWriter.Write(p) }
 func (w badReaderFrom) ReadFrom(io.Reader) (int64, error) { return 0, w.fault }
