@@ -403,6 +403,8 @@ func (p *Parts) service(c *Config, name string) gateway.Service {
 		Breaker:    p.breaker(c),
 		Retries:    said.Retries,
 		Critical:   said.Critical,
+		Protocol:   said.Protocol,
+		SlowStart:  said.SlowStart,
 	}
 }
 

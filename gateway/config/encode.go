@@ -147,6 +147,12 @@ func (e *encoder) services(all map[string]Service) {
 		if s.Critical {
 			add("critical: true")
 		}
+		if s.Protocol != gateway.ProtocolAuto {
+			add("protocol: %s", s.Protocol)
+		}
+		if s.SlowStart != 0 {
+			add("slow_start: %s", s.SlowStart)
+		}
 		e.line("  %s: {%s}", quoted(name), strings.Join(parts, ", "))
 	}
 }
@@ -174,6 +180,9 @@ func (e *encoder) route(rt Route) {
 		e.line("    max_body: %s", bound(rt.MaxBody))
 	}
 	e.timeouts(rt.Timeouts)
+	if rt.Timeouts.BodyRate != 0 {
+		e.line("    body_rate: %s", bound(rt.Timeouts.BodyRate))
+	}
 	e.text("rewrite", rt.Rewrite)
 	e.flag("raw_path", rt.RawPath)
 	e.list("strip_query", rt.StripQuery)

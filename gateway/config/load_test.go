@@ -60,6 +60,7 @@ func TestDurationsRatesSizes(t *testing.T) {
 	assert.Equal(t, config.Size(2<<20), c.MaxBody)
 	assert.Equal(t, ratelimit.Rate{N: 200, Per: time.Second}, c.AddressRate(), "20 times the faster of the two")
 
+	assert.True(t, load(t, "TTA_GATEWAY_DEFAULT_RATE_LIMIT=100000000/minute").AddressRate().Unlimited(), "20 times as much cannot be counted")
 	assert.True(t, load(t, "TTA_GATEWAY_ADDRESS_RATE_LIMIT=off").AddressRate().Unlimited())
 	assert.True(t, load(t, "TTA_GATEWAY_RATE_LIMITING_ENABLED=false").AddressRate().Unlimited())
 	assert.True(t, load(t, "TTA_GATEWAY_DEFAULT_RATE_LIMIT=off").AddressRate().Unlimited(), "it is not stricter than what it comes from")

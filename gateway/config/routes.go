@@ -41,6 +41,11 @@ type Service struct {
 	Retries int
 	// Critical says that the gateway is degraded while nobody serves it.
 	Critical bool
+	// Protocol is what it is spoken to in.
+	Protocol gateway.Protocol
+	// SlowStart is how long a new instance takes to get its full share. 0 means
+	// that it gets it at once.
+	SlowStart time.Duration
 }
 
 const defaultHealthPath = "/health"

@@ -59,6 +59,8 @@ const (
 //	    balancer: consistent_hash    # instead of LOAD_BALANCING_ALGORITHM
 //	    retries: 2                   # 0: none
 //	    critical: true               # the gateway is degraded without it
+//	    protocol: http2              # auto (default), http1, http2
+//	    slow_start: 30s              # until a new instance gets its full share
 //	routes:
 //	  - pattern: /api/v1/players/{player_id}/    # [HOST]/PATH; a slash at the end: all below, too
 //	    methods: [GET, PUT]          # default: GET HEAD POST PUT PATCH DELETE OPTIONS
@@ -78,6 +80,7 @@ const (
 //	    chat: true                   # the TTA chat protocol
 //	    max_body: 64KiB              # off: no bound
 //	    timeouts: {header: 30s, idle: 60s, overall: 35s, socket: 5m}   # off: none
+//	    body_rate: 240               # bytes per second that a body must come with; off: any
 //	    rewrite: /v2/players/{player_id}
 //	    raw_path: true
 //	    strip_query: [debug]
@@ -320,10 +323,12 @@ func (r *reader) services(n ast.Node) map[string]Service {
 func (r *reader) service(n ast.Node) Service {
 	var s Service
 	r.mapping(n, "a service", members{
-		"health":   func(n ast.Node) { parsed(r, n, "health", parseHealthPath, &s.Health) },
-		"balancer": func(n ast.Node) { parsed(r, n, "balancer", parseBalancerName, &s.Balancer) },
-		"retries":  func(n ast.Node) { parsed(r, n, "retries", parseRetries, &s.Retries) },
-		"critical": func(n ast.Node) { parsed(r, n, "critical", parseBool, &s.Critical) },
+		"health":     func(n ast.Node) { parsed(r, n, "health", parseHealthPath, &s.Health) },
+		"balancer":   func(n ast.Node) { parsed(r, n, "balancer", parseBalancerName, &s.Balancer) },
+		"retries":    func(n ast.Node) { parsed(r, n, "retries", parseRetries, &s.Retries) },
+		"critical":   func(n ast.Node) { parsed(r, n, "critical", parseBool, &s.Critical) },
+		"protocol":   func(n ast.Node) { parsed(r, n, "protocol", gateway.ParseProtocol, &s.Protocol) },
+		"slow_start": func(n ast.Node) { parsed(r, n, "slow_start", parseDuration, &s.SlowStart) },
 	})
 	return s
 }
@@ -353,6 +358,7 @@ func parseRetries(s string) (int, error) {
 
 func (r *reader) route(n ast.Node) Route {
 	var rt Route
+	var bodyRate int64
 	before := len(r.found.all)
 	r.mapping(n, "a route", members{
 		"pattern": func(n ast.Node) { parsed(r, n, "pattern", asIs, &rt.Pattern) },
@@ -368,11 +374,13 @@ func (r *reader) route(n ast.Node) Route {
 		"chat":        func(n ast.Node) { parsed(r, n, "chat", parseBool, &rt.Chat) },
 		"max_body":    func(n ast.Node) { parsed(r, n, "max_body", parseBound, &rt.MaxBody) },
 		"timeouts":    func(n ast.Node) { rt.Timeouts = r.timeouts(n) },
+		"body_rate":   func(n ast.Node) { parsed(r, n, "body_rate", parseBound, &bodyRate) },
 		"rewrite":     func(n ast.Node) { parsed(r, n, "rewrite", asIs, &rt.Rewrite) },
 		"raw_path":    func(n ast.Node) { parsed(r, n, "raw_path", parseBool, &rt.RawPath) },
 		"strip_query": func(n ast.Node) { rt.StripQuery = r.texts(n, "strip_query") },
 		"with":        func(n ast.Node) { rt.With = r.with(n) },
 	})
+	rt.Timeouts.BodyRate = bodyRate
 	if len(r.found.all) == before {
 		r.checkRoute(n, rt)
 	}

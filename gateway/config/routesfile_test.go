@@ -24,6 +24,8 @@ services:
     balancer: consistent_hash
     retries: 0
     critical: true
+    protocol: http2
+    slow_start: 30s
 routes:
   - pattern: api.example.com/v1/{player_id}/
     methods: [GET, POST]
@@ -40,6 +42,7 @@ routes:
       hold: yes
     max_body: 64KiB
     timeouts: {header: 90, idle: off, overall: 2m, socket: 1h}
+    body_rate: 1KiB
     rewrite: /v2/{player_id}/
     raw_path: true
     strip_query: [debug, token]
@@ -71,6 +74,7 @@ func TestRoutesFileHasEveryMember(t *testing.T) {
 	assert.Equal(t, time.Duration(-1), rt.Timeouts.Idle)
 	assert.Equal(t, 2*time.Minute, rt.Timeouts.Overall)
 	assert.Equal(t, time.Hour, rt.Timeouts.Socket)
+	assert.Equal(t, int64(1024), rt.Timeouts.BodyRate)
 	assert.Equal(t, "/v2/{player_id}/", rt.Rewrite)
 	assert.True(t, rt.RawPath)
 	assert.Equal(t, []string{"debug", "token"}, rt.StripQuery)
@@ -79,7 +83,7 @@ func TestRoutesFileHasEveryMember(t *testing.T) {
 	assert.Nil(t, table.Routes[1].Allow, "known callers only")
 	assert.Equal(t, "pictures", table.Routes[2].Inspect.Skip)
 	assert.Equal(t, int64(-1), table.Routes[2].MaxBody)
-	assert.Equal(t, config.Service{Health: "off", Balancer: "consistent_hash", Retries: -1, Critical: true}, table.Services["story"])
+	assert.Equal(t, config.Service{Health: "off", Balancer: "consistent_hash", Retries: -1, Critical: true, Protocol: gateway.HTTP2, SlowStart: 30 * time.Second}, table.Services["story"])
 }
 
 func TestRoutesFileMayBeJSON(t *testing.T) {

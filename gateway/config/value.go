@@ -177,14 +177,7 @@ func parseDuration(s string) (time.Duration, error) {
 
 const maxDuration = 24 * time.Hour
 
-// parseRate is [ratelimit.ParseRate], for which "off" is no limit either.
-func parseRate(s string) (ratelimit.Rate, error) {
-	if isOff(s) {
-		return ratelimit.Rate{}, nil
-	}
-	return ratelimit.ParseRate(s)
-}
-
+// isOff reads what people write for none.
 func isOff(s string) bool {
 	switch strings.ToLower(strings.TrimSpace(s)) {
 	case "off", "none", "unlimited":
@@ -257,8 +250,13 @@ func show(v any) string {
 		return strings.Join(out, ",")
 	case map[string][]string:
 		return showServices(v)
+	case *ratelimit.Rate:
+		if v == nil {
+			return ""
+		}
+		return show(*v)
 	case ratelimit.Rate:
-		if v.N < 0 || v.Unlimited() {
+		if v.Unlimited() {
 			return "off"
 		}
 		return v.String()
