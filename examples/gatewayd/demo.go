@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +34,10 @@ type stage struct {
 
 // stage makes the demo world and the settings of a gateway in front of it.
 func (p *program) stage(c *config.Config) (*config.Config, *stage, error) {
-	secret := string(c.JWTSecretKey)
+	if c.JWTAlgorithm != "HS256" {
+		return nil, nil, fmt.Errorf("%w: the demo signs its tokens with HS256; unset TTA_GATEWAY_JWT_ALGORITHM", errUsage)
+	}
+	secret, _, _ := strings.Cut(string(c.JWTSecretKey), "\n") // the current one of several
 	world := demo.New([]byte(secret), demo.Options{})
 	s := &stage{accounts: world.Accounts()}
 	urls := map[string][]string{}
@@ -55,7 +59,7 @@ func (p *program) stage(c *config.Config) (*config.Config, *stage, error) {
 		return nil, nil, err
 	}
 	p.environ = append(p.environ, "TTA_GATEWAY_SERVICES="+string(services))
-	if c.Settings(); secretWasMade(c) {
+	if secretWasMade(c) {
 		p.environ = append(p.environ, "TTA_GATEWAY_JWT_SECRET_KEY="+secret)
 	}
 	c, err = config.Load(config.Source{Environ: p.environ, Demo: true})

@@ -65,10 +65,13 @@ const (
 )
 
 func (p *program) main() int {
-	if !p.flags() {
-		return exitUsage
+	err := p.flags()
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
 	}
-	err := p.run()
+	if err == nil {
+		err = p.run()
+	}
 	var settings *config.Error
 	switch {
 	case err == nil:
@@ -86,7 +89,7 @@ func (p *program) main() int {
 
 var errUsage = errors.New("gatewayd: called wrongly")
 
-func (p *program) flags() bool {
+func (p *program) flags() error {
 	set := flag.NewFlagSet("gatewayd", flag.ContinueOnError)
 	set.SetOutput(p.log)
 	set.BoolVar(&p.demo, "demo", false, "serve a demo story on this machine, with a random secret and nothing else needed")
@@ -96,14 +99,15 @@ func (p *program) flags() bool {
 	set.BoolVar(&p.check, "check", false, "say whether the settings are good")
 	set.BoolVar(&p.health, "health", false, "ask a running gateway of the same settings whether it is ready")
 	set.BoolVar(&p.version, "version", false, "print the version")
-	if err := set.Parse(p.args); err != nil {
-		return errors.Is(err, flag.ErrHelp)
+	if err := set.Parse(p.args); errors.Is(err, flag.ErrHelp) {
+		return err
+	} else if err != nil {
+		return errUsage // what is wrong has been printed
 	}
 	if set.NArg() > 0 {
-		_, _ = fmt.Fprintf(p.log, "gatewayd: %q is not understood; gatewayd -help lists what is\n", set.Arg(0))
-		return false
+		return fmt.Errorf("%w: %q is not understood; gatewayd -help lists what is", errUsage, set.Arg(0))
 	}
-	return true
+	return nil
 }
 
 func (p *program) run() error {
@@ -163,18 +167,18 @@ func build() (v, revision string) {
 	v = version
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return cmp(v, "dev"), ""
+		return first(v, "dev"), ""
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			revision = s.Value
 		}
 	}
-	return cmp(v, strings.Trim(info.Main.Version, "()"), "dev"), revision
+	return first(v, strings.Trim(info.Main.Version, "()"), "dev"), revision
 }
 
-// cmp is the first that says something.
-func cmp(all ...string) string {
+// first is the first that says something.
+func first(all ...string) string {
 	for _, s := range all {
 		if s != "" && s != "devel" {
 			return s
