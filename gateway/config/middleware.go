@@ -50,7 +50,7 @@ func PlayerRegistration(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			gateway.Refuse(w, r, "malformed_body", err)
+			gateway.Refuse(w, r, unreadable(err), err)
 			return
 		}
 		switch err := registersPlayer(body); {
@@ -63,6 +63,15 @@ func PlayerRegistration(next http.Handler) http.Handler {
 			gateway.Refuse(w, r, "malformed_body", err)
 		}
 	})
+}
+
+// unreadable is the code of the problem with a body.
+func unreadable(err error) string {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return "body_too_large"
+	}
+	return "malformed_body"
 }
 
 var (

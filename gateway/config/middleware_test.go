@@ -77,5 +77,7 @@ func TestRegistrationIsGuardedByDefault(t *testing.T) {
 	}
 	assert.Equal(t, 0, u.count())
 	assert.Equal(t, 200, ask(g, "POST", "/api/v1/auth/register", `{"username":"mira"}`).Code)
+	assert.Equal(t, 413, ask(g, "POST", "/api/v1/auth/register", `{"a":"`+strings.Repeat("x", 2<<20)+`"}`).Code)
+	assert.Equal(t, 403, ask(g, "POST", "/api/v1/auth/%72egister", `{"role":"admin"}`).Code, "nor by another spelling of the path")
 	assert.Equal(t, 401, ask(g, "PUT", "/api/v1/auth/register", `{"role":"admin"}`).Code, "no way around by another method")
 }

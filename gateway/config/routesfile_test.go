@@ -2,7 +2,7 @@ package config_test
 
 import (
 	"bytes"
-	"os"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -227,9 +227,9 @@ func FuzzParseRoutes(f *testing.F) {
 	})
 }
 
-// The routes file of a small deployment, checked as gatewayd -check does.
+// The routes file of a small deployment.
 func ExampleParseRoutes() {
-	_, err := config.ParseRoutes("routes.yaml", []byte(`version: 1
+	table, err := config.ParseRoutes("routes.yaml", []byte(`version: 1
 routes:
   - pattern: /api/story/
     service: story
@@ -238,7 +238,10 @@ routes:
     inspect: {fields: [message], reply: response}
 `))
 	if err != nil {
-		os.Exit(2)
+		fmt.Println(err)
+		return
 	}
-	// Output:
+	rt := table.Routes[0]
+	fmt.Println(rt.Pattern, rt.Service, rt.Lane, rt.Inspect.Fields)
+	// Output: /api/story/ story therapeutic [message]
 }
