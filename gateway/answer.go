@@ -54,9 +54,10 @@ func (i *informed) close() {
 
 // answer copies an instance's answer to the caller.
 func (a *attempt) answer(resp *http.Response) {
-	defer a.end()
-	defer resp.Body.Close()
 	j := a.j
+	defer a.end()
+	defer resp.Body.Close() // over HTTP/2 it waits until nobody reads the request's body any more
+	defer j.x.body.cut()
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		j.rt.fail(j.w, j.r, problemProtocol, errUnasked)
@@ -67,6 +68,9 @@ func (a *attempt) answer(resp *http.Response) {
 	}
 	j.copyHeader(resp)
 	announced := announceTrailers(j.w.Header(), resp.Trailer)
+	if announced != nil && j.r.ProtoMajor == 1 {
+		delete(j.w.Header(), "Content-Length") // only chunks have trailers (RFC 9112 section 7.1.2)
+	}
 	j.w.WriteHeader(resp.StatusCode)
 	if err := a.copyBody(resp); err != nil {
 		j.x.cause = err

@@ -173,15 +173,15 @@ func (b *clientBody) begins(duplex bool) (closing bool) {
 	return false
 }
 
-// cut ends all reading before the handler returns, and waits for it: after
-// that the body belongs to the server.
+// cut ends all reading before the handler returns, and on HTTP/1 waits for it:
+// after that the body belongs to the server. It may be called more than once.
 func (b *clientBody) cut() {
-	if b.ended.Load() {
+	if b.rc == nil || b.ended.Load() || b.over.Swap(true) {
 		return
 	}
-	b.over.Store(true)
 	if !b.h1 {
-		return // the server ends the reading of a stream itself
+		_ = b.rc.Close() // a stream's reader wakes up
+		return
 	}
 	if !b.mu.TryLock() { // somebody waits for the caller
 		_ = b.control.SetReadDeadline(time.Unix(1, 0))

@@ -224,12 +224,10 @@ func (a *attempt) limit() {
 	}
 	a.limits = h1.Timeouts{ResponseHeader: -1, ResponseBody: -1}
 	a.Context, a.cancel = context.WithCancelCause(a.j.x)
-	a.patience = header
-	if header <= 0 {
-		a.timer = time.AfterFunc(never, func() { a.cancel(a.late()) })
-		return
+	if a.patience = header; header <= 0 {
+		header = never
 	}
-	a.timer = time.AfterFunc(header, func() { a.cancel(a.late()) })
+	a.timer = time.AfterFunc(header, a.late)
 }
 
 // never is longer than any process lives.
@@ -243,12 +241,15 @@ func orNone(d time.Duration) time.Duration {
 	return d
 }
 
-// late says what the clock that ran out was waiting for.
-func (a *attempt) late() error {
-	if a.headed.Load() {
-		return errIdleTimeout
+// late is called by the clock that ran out. http.Transport does not notice the
+// end of a context while it waits for more of the body, so that has to end too.
+func (a *attempt) late() {
+	if !a.headed.Load() {
+		a.cancel(errHeaderTimeout)
+		return
 	}
-	return errHeaderTimeout
+	a.cancel(errIdleTimeout)
+	a.j.x.body.cut()
 }
 
 // progress is called when the transport asks for more of the body: what is
