@@ -61,20 +61,3 @@ func TestGonePool(t *testing.T) {
 	assert.Equal(t, "service:80", h.addr)
 	assert.Equal(t, "[::1]:8080", address("[::1]:8080"))
 }
-
-// Whose the connection is when the answer has ended, and whether it is of use.
-func TestUploadOver(t *testing.T) {
-	for name, tc := range map[string]struct {
-		up             *upload
-		mine, reusable bool
-	}{
-		"sent":              {&upload{last: true, done: true}, true, true},
-		"failed":            {&upload{last: true, done: true, err: errShortBody}, true, false},
-		"in its last write": {&upload{last: true}, false, false},
-		"not yet sent":      {&upload{}, true, false},
-	} {
-		mine, reusable := tc.up.over(true)
-		assert.Equal(t, tc.mine, mine, name)
-		assert.Equal(t, tc.reusable, reusable, name)
-	}
-}

@@ -56,11 +56,21 @@ type upload struct {
 // run is the sender.
 func (u *upload) run() {
 	err := u.send()
+	u.freeBuffer()
 	u.end(err)
 	u.body.Close()
 	if u.wrote != nil {
 		u.wrote(err)
 	}
+}
+
+// freeBuffer gives the buffer back; a header that still lies in it, because
+// the body failed before its first piece, is not sent any more.
+func (u *upload) freeBuffer() {
+	u.head.Lock()
+	defer u.head.Unlock()
+	u.header, u.headSent = nil, true
+	copyBuffers.Put(u.buf)
 }
 
 func (u *upload) end(err error) {
@@ -219,7 +229,6 @@ func newUpload(c *conn, wire []byte) *upload {
 }
 
 func (u *upload) send() error {
-	defer copyBuffers.Put(u.buf)
 	if u.size >= 0 {
 		return u.sendSized(*u.buf)
 	}
