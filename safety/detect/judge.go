@@ -26,10 +26,12 @@ const (
 
 // scratch is the working memory of one judgement, taken from a pool.
 type scratch struct {
-	prog    *program
-	lex     *lexicon
-	tokens  []token
-	letters []byte
+	prog      *program
+	lex       *lexicon
+	tokens    []token
+	letters   []byte
+	spare     []token
+	disguised bool // a digit or sign stood for a letter
 
 	window []token
 	occ    []uint64
@@ -55,7 +57,7 @@ type hit struct {
 func newScratch(p *program) *scratch {
 	return &scratch{
 		prog: p, lex: p.lex,
-		tokens: make([]token, 0, maxTokens), letters: make([]byte, 0, 4*blockSize),
+		tokens: make([]token, 0, maxTokens), letters: make([]byte, 0, 4*blockSize), spare: make([]token, 0, maxTokens),
 		occ: make([]uint64, p.classes), set: make([]uint16, 0, p.classes),
 		tried: make([]uint32, len(p.entries)), todo: make([]uint16, 0, len(p.entries)),
 	}

@@ -61,6 +61,8 @@ type program struct {
 	lex          *lexicon
 	number, many uint16 // what a word of digits stands for: up to five, and more
 	classes      int
+	letterI      uint16
+	mute         []bool     // by word: faces, which are heard only at the end
 	ofWord       [][]uint16 // classes by word
 	kindOf       []uint16   // the first named class of a word, for the model
 	anchors      [][]uint16 // rule entries to try by word
@@ -119,6 +121,10 @@ func (c *compiler) fail(format string, args ...any) {
 func compile(sources []Source) (*program, error) {
 	p := &program{lex: newLexicon(), classes: 1}
 	c := &compiler{prog: p, sets: map[string]uint16{}, hot: map[string]bool{}, named: map[string]int{}}
+	p.letterI = p.lex.add("i")
+	for _, face := range [...]string{":laugh:", ":cry:", ":sad:", ":upside:", ":blood:"} {
+		p.lex.add(face)
+	}
 	p.number, p.many = p.lex.add("#number"), p.lex.add("#many")
 	for _, src := range sources {
 		c.source(src)
@@ -449,6 +455,11 @@ func (c *compiler) link() {
 		c.prog.lex.heat(c.word(w))
 	}
 	c.spread()
+	c.prog.mute = make([]bool, len(c.prog.lex.words))
+	for _, face := range [...]string{":laugh:", ":cry:", ":sad:", ":upside:", ":blood:"} {
+		c.prog.mute[c.prog.lex.find(hashWord([]byte(face)))] = true
+	}
+	c.prog.mute[0] = false
 	c.prog.langOf = grown(c.prog.langOf, len(c.prog.lex.words))
 	c.prog.kindOf = grown(c.prog.kindOf, len(c.prog.lex.words))
 	for id, w := range c.prog.lex.words {

@@ -32,7 +32,7 @@ const maxTokens = blockSize/2 + 2
 // tokenise cuts a block into words. Quotes that are open when the block ends
 // stay open for the next one.
 func (s *scratch) tokenise(block []byte, quoted bool) (stillQuoted bool) {
-	s.tokens, s.letters = s.tokens[:0], s.letters[:0]
+	s.tokens, s.letters, s.disguised = s.tokens[:0], s.letters[:0], false
 	var cur token
 	open, flags, joint, stars := false, uint8(0), byte(0), uint8(0)
 	begin := func(at int) {
@@ -99,7 +99,7 @@ func (s *scratch) tokenise(block []byte, quoted bool) (stillQuoted bool) {
 			}
 		case kindIgnore:
 		case kindSymbol:
-			if wordAt(block, next) && (open || b == '$' || b == '@') {
+			if wordAt(block, next) && (open || b == '$' || b == '@') || open && (b == '$' || b == '@') || b == '@' && next < len(block) && block[next] == ' ' {
 				begin(i)
 				s.letters = append(s.letters, b)
 				cur.flags |= hasSymbol
@@ -167,6 +167,9 @@ func wordAt(block []byte, i int) bool {
 // push appends a token and, where its spelling is not a known word, tries what
 // people do to words.
 func (s *scratch) push(t token) {
+	if n := len(s.tokens); n > 0 && s.prog.mute[s.tokens[n-1].word] {
+		s.tokens = s.tokens[:n-1] // a face between words is no word
+	}
 	if len(s.tokens) == cap(s.tokens) || t.from == t.to {
 		return
 	}
@@ -192,11 +195,15 @@ func (s *scratch) repair(t token, word []byte) {
 		s.tokens = append(s.tokens, t)
 		return
 	}
-	if t.flags&hasApostrophe != 0 && s.apostrophe(t, word) {
-		return
+	if t.flags&(hasSymbol|hasDigit) != 0 {
+		if t.word = s.unleet(word); t.word != 0 {
+			s.disguised = true
+		} else if t.flags&hasSymbol != 0 && s.splitSymbol(t, word) {
+			return
+		}
 	}
-	if t.flags&hasSymbol != 0 || t.flags&hasDigit != 0 {
-		if t.word = s.unleet(word); t.word == 0 && t.flags&hasSymbol != 0 && s.splitSymbol(t, word) {
+	if t.word == 0 && t.flags&hasApostrophe != 0 {
+		if t.word = s.shorten(word); t.word == 0 && s.apostrophe(t, word) {
 			return
 		}
 	}
@@ -209,7 +216,7 @@ func (s *scratch) repair(t token, word []byte) {
 	if t.word == 0 && s.rejoin(&t) {
 		return
 	}
-	if t.word == 0 && len(word) >= 7 && len(word) <= maxRun && s.segment(t, word) {
+	if t.word == 0 && len(word) >= 7 && len(word) <= maxRun && s.segment(t, word, false) {
 		return
 	}
 	s.tokens = append(s.tokens, t)
@@ -393,17 +400,26 @@ func (s *scratch) wildcard(left, right []byte, hidden int) uint16 {
 }
 
 // maxRun bounds the letters that a disguise may stretch over.
-const maxRun = 64
+const maxRun = 192
+
+// sentence is from how many single letters on nobody spells by accident.
+const sentence = 12
+
+// strayLetter is what a letter costs in a reading that belongs to no known word.
+const strayLetter = 4
 
 // segment reads a run of letters as known words, at least one of them hot:
 // "killmyself", "iwanttodie". It pushes them as tokens.
-func (s *scratch) segment(t token, word []byte) bool {
+func (s *scratch) segment(t token, word []byte, loose bool) bool {
 	var back [maxRun + 1]uint8 // length of the last word of the best reading that ends here
-	var cost [maxRun + 1]uint8
+	var cost [maxRun + 1]uint16
 	var ids [maxRun + 1]uint16
 	for i := range word {
 		if i > 0 && back[i] == 0 {
 			continue
+		}
+		if c := cost[i] + strayLetter; loose && (back[i+1] == 0 || c < cost[i+1]) {
+			back[i+1], cost[i+1], ids[i+1] = 1, c, 0
 		}
 		h := uint64(fnvOffset)
 		for n := 1; n <= 16 && i+n <= len(word); n++ {
@@ -423,11 +439,14 @@ func (s *scratch) segment(t token, word []byte) bool {
 	if back[len(word)] == 0 {
 		return false
 	}
-	hot := false
+	hot, known := false, 0
 	for i := len(word); i > 0; i -= int(back[i]) {
 		hot = hot || s.lex.hot[ids[i]]
+		if ids[i] != 0 {
+			known += int(back[i])
+		}
 	}
-	if !hot {
+	if !hot && (!loose || len(word) < sentence) || 2*known < len(word) {
 		return false
 	}
 	s.pushSegments(t, word, &back, &ids)
@@ -444,29 +463,57 @@ func (s *scratch) pushSegments(t token, word []byte, back *[maxRun + 1]uint8, id
 	for i := n - 1; i >= 0 && len(s.tokens) < cap(s.tokens); i-- {
 		part, end := t, int32(ends[i])
 		part.from, part.to, part.word = t.from+end-int32(back[end]), t.from+end, ids[end]
+		if last := len(s.tokens) - 1; part.word == 0 && i < n-1 && s.tokens[last].word == 0 {
+			s.tokens[last].to = part.to // stray letters in a row are one unknown word
+			continue
+		}
 		s.tokens = append(s.tokens, part)
 		t.flags &^= afterBreak | afterStop
 	}
 }
 
-// gather reads runs of single letters ("k i l l", "k.m.s") as words.
+// gather reads runs of single letters: words with a sign in every gap
+// ("k.i.l.l"), then whole runs ("k i l l m e"). Where a digit already posed as a
+// letter, a lone "1" is an "i".
 func (s *scratch) gather() {
+	if s.disguised {
+		s.undisguise()
+	}
+	for i := 0; i < len(s.tokens); i++ {
+		if n := s.dotted(i); n >= 3 {
+			s.gatherDotted(i, n)
+		}
+	}
 	for i := 0; i < len(s.tokens); i++ {
 		n := 0
 		for i+n < len(s.tokens) && s.tokens[i+n].flags&single != 0 && (n == 0 || s.tokens[i+n].flags&afterStop == 0) && n < maxRun {
 			n++
 		}
 		if n >= 3 {
-			i += s.gatherRun(i, n)
-		} else {
-			i += n
+			i += s.gatherRun(i, n) - 1
 		}
 	}
 }
 
-// gatherRun replaces tokens [at, at+n) by the words they spell, and returns how many those are.
-func (s *scratch) gatherRun(at, n int) int {
-	run := s.tokens[at : at+n]
+func (s *scratch) undisguise() {
+	for i := range s.tokens {
+		if t := &s.tokens[i]; t.flags&single != 0 && s.letters[t.from] == '1' {
+			t.word = s.prog.letterI
+		}
+	}
+}
+
+// dotted counts the single letters from i on that signs join.
+func (s *scratch) dotted(i int) int {
+	n := 0
+	for i+n < len(s.tokens) && s.tokens[i+n].flags&single != 0 && (n == 0 || s.tokens[i+n].joint != 0) {
+		n++
+	}
+	return n
+}
+
+// spell appends the letters of a run and returns them as one token.
+func (s *scratch) spell(run []token) token {
 	from := int32(len(s.letters))
 	for _, t := range run {
 		b := s.letters[t.from]
@@ -475,15 +522,30 @@ func (s *scratch) gatherRun(at, n int) int {
 		}
 		s.letters = append(s.letters, b)
 	}
-	whole := token{start: run[0].start, end: run[n-1].end, from: from, to: int32(len(s.letters)), flags: run[0].flags &^ single}
-	word := s.letters[from:]
-	var tail [maxTokens]token
-	rest := append(tail[:0], s.tokens[at+n:]...)
+	return token{start: run[0].start, end: run[len(run)-1].end, from: from, to: int32(len(s.letters)), flags: run[0].flags &^ single}
+}
+
+// gatherDotted makes one word of tokens [at, at+n).
+func (s *scratch) gatherDotted(at, n int) {
+	t := s.spell(s.tokens[at : at+n])
+	word := s.letters[t.from:t.to]
+	if t.word = s.lex.lookup(word); t.word == 0 {
+		t.word = s.shorten(word)
+	}
+	s.tokens[at] = t
+	s.tokens = append(s.tokens[:at+1], s.tokens[at+n:]...)
+}
+
+// gatherRun replaces tokens [at, at+n) by the words they spell, and returns how many those are.
+func (s *scratch) gatherRun(at, n int) int {
+	whole := s.spell(s.tokens[at : at+n])
+	word := s.letters[whole.from:whole.to]
+	rest := append(s.spare[:0], s.tokens[at+n:]...)
 	s.tokens = s.tokens[:at]
 	if id := s.lex.find(hashWord(word)); id != 0 && s.lex.hot[id] {
 		whole.word = id
 		s.tokens = append(s.tokens, whole)
-	} else if !s.segment(whole, word) {
+	} else if !s.segment(whole, word, true) {
 		s.tokens = s.tokens[:at+n]
 		return n
 	}
