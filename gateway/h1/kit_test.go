@@ -33,7 +33,8 @@ type backend struct {
 // peer is one connection as the service sees it.
 type peer struct {
 	net.Conn
-	N    int // 0 for the first connection
+	N    int           // 0 for the first connection
+	over chan struct{} // closed when the script has ended and the connection is closed
 	back *backend
 	r    *bufio.Reader
 }
@@ -51,11 +52,15 @@ func play(t testing.TB, script func(p *peer)) *backend {
 			if err != nil {
 				return
 			}
-			p := &peer{Conn: c, N: n, back: b, r: bufio.NewReader(c)}
+			p := &peer{Conn: c, N: n, over: make(chan struct{}), back: b, r: bufio.NewReader(c)}
 			b.mu.Lock()
 			b.peers = append(b.peers, p)
 			b.mu.Unlock()
-			all.Go(func() { defer c.Close(); script(p) })
+			all.Go(func() {
+				defer close(p.over)
+				defer c.Close()
+				script(p)
+			})
 		}
 	})
 	t.Cleanup(func() {
