@@ -235,3 +235,14 @@ func setIf(h http.Header, name, value string) {
 	}
 	h[name] = []string{value}
 }
+
+// BySubject is a key for [discovery.NewHash]: all requests of one known caller
+// go to one instance, those of an unknown one by address. For services that
+// keep a player's story in memory. By cookie or header, see
+// [discovery.CookieKey] and [discovery.HeaderKey].
+func BySubject(r *http.Request) string {
+	if x := exchangeOf(r); x != nil {
+		return quotaKey(x)
+	}
+	return ""
+}

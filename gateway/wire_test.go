@@ -82,15 +82,15 @@ func (b *backend) serve(conn net.Conn) {
 		b.seen = append(b.seen, request)
 		n := len(b.seen)
 		b.mu.Unlock()
-		answer := b.answer(n, request)
-		if _, err := io.WriteString(conn, answer); err != nil || strings.HasSuffix(answer, cutHere) {
+		answer, cut := strings.CutSuffix(b.answer(n, request), cutHere)
+		if _, err := io.WriteString(conn, answer); err != nil || cut {
 			return
 		}
 	}
 }
 
 // cutHere at the end of an answer closes the connection after it.
-const cutHere = "\r\n\r\n\r\n"
+const cutHere = "\x00cut here"
 
 // readMessage returns one message as it stood on the wire.
 func readMessage(r *bufio.Reader) (string, error) {
