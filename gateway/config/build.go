@@ -292,14 +292,14 @@ func (p *Parts) buildGuard(c *Config) error {
 			p.guard.Inspector = p.inspector()
 		}
 	}
+	p.run("safety self-test", p.selfTest.Run)
+	if p.selfTest.off == "" {
+		p.ready.Require(selfTestGate, false)
+	}
 	if p.selfTest.off == "" || c.Production() {
-		p.run("safety self-test", p.selfTest.Run)
 		if err := p.monitor.Add("safety", p.selfTest.Check, health.Optional); err != nil {
 			return err
 		}
-	}
-	if p.selfTest.off == "" {
-		p.ready.Require(selfTestGate, false)
 	}
 	return p.guard.Check()
 }

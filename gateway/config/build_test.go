@@ -312,14 +312,29 @@ func TestADeafInspectorIsAnAlarm(t *testing.T) {
 }
 
 func TestSafetyOffInProductionIsLoud(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "audit.jsonl")
 	for _, off := range []string{"TTA_GATEWAY_THERAPEUTIC_SAFETY_ENABLED=false", "TTA_GATEWAY_CRISIS_DETECTION_ENABLED=false"} {
 		t.Run(off, func(t *testing.T) {
-			c := load(t, off, "TTA_ENVIRONMENT=production", "TTA_GATEWAY_AUDIT_FILE="+file, "TTA_GATEWAY_PORT=0", "TTA_GATEWAY_SHUTDOWN_TIMEOUT=6s")
-			parts, err := c.Build(config.Host{})
-			require.NoError(t, err)
+			file := filepath.Join(t.TempDir(), "audit.jsonl")
+			parts, g := build(t, load(t, off, "TTA_ENVIRONMENT=production", "TTA_GATEWAY_AUDIT_FILE="+file), config.Host{})
 			assert.Contains(t, strings.Join(parts.Warnings, "\n"), "IN PRODUCTION")
-			require.NoError(t, parts.Close())
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- g.Run(ctx) }()
+			here := "From: 127.0.0.1"
+			eventually(t, "health tells", func() bool {
+				health := get(g, "/health/", here).Body.String()
+				return strings.Contains(health, `"degraded"`) && strings.Contains(health, off)
+			})
+			eventually(t, "it is recorded", func() bool {
+				content, _ := os.ReadFile(file)
+				return strings.Contains(string(content), "safety_off")
+			})
+			assert.Contains(t, get(g, "/metrics/prometheus", here).Body.String(), "gateway_safety_enabled 0")
+			assert.Equal(t, 200, get(g, "/health/ready").Code, "it serves: that was somebody's decision")
+			assert.Equal(t, 200, get(g, "/help").Code, "and help stays")
+			assert.NotContains(t, get(g, "/help").Header().Get("X-Therapeutic-Safety"), "enabled", "no field claims what is not so")
+			cancel()
+			require.NoError(t, <-done)
 		})
 	}
 }

@@ -19,7 +19,8 @@ import (
 )
 
 // Check returns every complaint about the settings as an *[Error], or nil. It
-// reads the files that they name and opens, dials and starts nothing.
+// reads the files that they name, fills in Table if there is none, and opens,
+// dials and starts nothing.
 func (c *Config) Check() error {
 	var found complaints
 	c.loadTable(&found)
@@ -304,20 +305,42 @@ func (in *inspection) table() {
 	if in.Table == nil {
 		return // that has been complained about
 	}
-	names := in.Table.serviceNames()
-	for _, name := range in.ReadyRequires {
-		if !slices.Contains([]string{"redis", "audit", "safety"}, name) && !slices.Contains(names, name) {
-			in.bad("READY_REQUIRES", fmt.Sprintf("%q is neither redis, audit, safety nor a service that a route names", name))
-		}
-		if name == "redis" && in.RedisURL == "" {
-			in.badly("READY_REQUIRES", "requires redis, and there is none", "set TTA_GATEWAY_REDIS_URL")
-		}
+	in.requirements()
+	err := in.try("")
+	in.found.join(err)
+	if p := in.PrometheusMetricsPath; err == nil && p != "" && in.try(p) != nil {
+		in.badly("PROMETHEUS_METRICS_PATH", "another route has that path", "choose one of its own, such as /metrics")
 	}
+}
+
+// try builds a gateway of the routes and its own endpoints.
+func (in *inspection) try(prometheusPath string) error {
+	endpoints := in.endpoints(Host{}, nil)
+	endpoints.PrometheusPath = prometheusPath
 	_, err := gateway.New(
 		gateway.WithRoutes(in.Table.routes(in.Config, middleware{})...),
-		gateway.WithEndpoints(in.endpoints(Host{}, nil)),
+		gateway.WithEndpoints(endpoints),
 	)
-	in.found.join(err)
+	return err
+}
+
+// requirements are what readiness waits for: what is not there is waited for
+// in vain.
+func (in *inspection) requirements() {
+	services := in.Table.serviceNames()
+	for _, name := range in.ReadyRequires {
+		switch {
+		case name == "redis" && in.RedisURL == "":
+			in.badly("READY_REQUIRES", "requires redis, and there is none", "set TTA_GATEWAY_REDIS_URL")
+		case name == "audit" && in.AuditFile == "":
+			in.badly("READY_REQUIRES", "requires audit, and there is no trail", "set TTA_GATEWAY_AUDIT_FILE")
+		case name == "safety" && in.safetyOff() != "":
+			in.badly("READY_REQUIRES", "requires safety, and "+in.safetyOff(), "switch it on")
+		case name == "redis", name == "audit", name == "safety", slices.Contains(services, name):
+		default:
+			in.bad("READY_REQUIRES", fmt.Sprintf("%q is neither redis, audit, safety nor a service that a route names", name))
+		}
+	}
 }
 
 // advise adds warnings about what is allowed and seldom meant.
