@@ -21,8 +21,8 @@ type Policy interface {
 
 // The policies without parameters. They must not be assigned to.
 var (
-	// Anyone lets everybody in, nobody included.
-	Anyone Policy = rule{"anyone", func(*http.Request, Identity) error { return nil }}
+	// Anyone lets everybody in, nobody included. It can be compared with ==.
+	Anyone Policy = &rule{"anyone", func(*http.Request, Identity) error { return nil }}
 	// Known lets in whoever is somebody.
 	Known Policy = rule{"known", func(_ *http.Request, id Identity) error { return somebody(id) }}
 	// MFA lets in whoever has shown a second factor. The TTA services issue no such tokens as of today: a route that

@@ -46,8 +46,13 @@ type Endpoints struct {
 	// text and JSON.
 	PrometheusPath string
 	// Registrations, if set, lets services register themselves, below
-	// /registry/, for callers that may see detail.
+	// /registry/: whoever may do that gets people's words. So it is open only to
+	// bearers of RegistryToken, to callers of the role Role, and on the admin
+	// listener; to see detail is not enough.
 	Registrations discovery.Registrar
+	// RegistryToken lets its bearer register instances. Empty means that there
+	// is none.
+	RegistryToken string
 	// RateLimiting, Safety and Discovery are told in GET /metrics/: whether
 	// the host switched them on.
 	RateLimiting, Safety, Discovery bool
@@ -95,7 +100,11 @@ func (e *Endpoints) routes(s *state) []Route {
 	open := func(pattern, docs string, h http.Handler) Route {
 		return Route{Pattern: pattern, Methods: []string{http.MethodGet}, Handler: h, Allow: auth.Anyone, internal: true, quiet: true, docs: docs}
 	}
-	guarded := func(pattern, docs string, h http.Handler) Route { return open(pattern, docs, d.insiders(h)) }
+	guarded := func(pattern, docs string, h http.Handler) Route {
+		rt := open(pattern, docs, d.only(d.maySee, h))
+		rt.quiet = false
+		return rt
+	}
 	g := s.gateway
 	out := []Route{
 		open("/{$}", "What this is", http.HandlerFunc(d.root)),
@@ -121,9 +130,8 @@ func (e *Endpoints) routes(s *state) []Route {
 			open("/docs", "This table as a page", openapi.Page("/openapi.json")))
 	}
 	if e.Registrations != nil {
-		registry := guarded("/registry/", "Services register themselves", http.StripPrefix("/registry", &discovery.Handler{Registrar: e.Registrations}))
-		registry.Methods = nil
-		out = append(out, registry)
+		registry := http.StripPrefix("/registry", &discovery.Handler{Registrar: e.Registrations})
+		out = append(out, Route{Pattern: "/registry/", Handler: d.only(d.mayRegister, registry), Allow: auth.Anyone, internal: true, docs: "Services register themselves"})
 	}
 	return out
 }
@@ -134,10 +142,10 @@ type desk struct {
 	e *Endpoints
 }
 
-// insiders lets through only those who may see detail.
-func (d desk) insiders(h http.Handler) http.Handler {
+// only lets through those who may.
+func (d desk) only(may func(*http.Request) bool, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if d.maySee(r) {
+		if may(r) {
 			w.Header()["Cache-Control"] = noStore
 			h.ServeHTTP(w, r)
 			return
@@ -166,7 +174,7 @@ func (d desk) maySee(r *http.Request) bool {
 	if x == nil {
 		return false
 	}
-	if peer := peerAddr(r.RemoteAddr); peer.IsLoopback() && direct(r) {
+	if peer := peerAddr(r.RemoteAddr); peer.IsLoopback() && direct(r) && local(r) {
 		return true
 	}
 	for _, p := range d.e.Allow {
@@ -174,13 +182,25 @@ func (d desk) maySee(r *http.Request) bool {
 			return true
 		}
 	}
-	return d.bears(r, x)
+	return d.bears(r, x, d.e.Token)
+}
+
+// mayRegister reports whether a caller may say where services are.
+func (d desk) mayRegister(r *http.Request) bool {
+	if r.Context().Value(adminKey{}) != nil {
+		return true
+	}
+	x := exchangeOf(r)
+	return x != nil && d.bears(r, x, d.e.RegistryToken)
 }
 
 // direct reports that nobody says to have forwarded the request: a proxy on
 // this machine makes everybody look like loopback.
 func direct(r *http.Request) bool {
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"} {
+	for _, name := range []string{
+		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port",
+		"X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "Via",
+	} {
 		if r.Header[name] != nil {
 			return false
 		}
@@ -188,12 +208,26 @@ func direct(r *http.Request) bool {
 	return true
 }
 
-func (d desk) bears(r *http.Request, x *exchange) bool {
+// local reports that a caller on this machine asked for this machine, and that
+// no page of somebody else's made him ask: a name that is bound anew to
+// 127.0.0.1 (DNS rebinding) comes with that name in Host.
+func local(r *http.Request) bool {
+	host := hostname(r.Host)
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	if host != "localhost" && (err != nil || !addr.IsLoopback()) {
+		return false
+	}
+	site := r.Header.Get("Sec-Fetch-Site")
+	return originMayConnect(r, "http", nil) && (site == "" || site == "none" || site == "same-origin")
+}
+
+// bears reports whether the caller bears the token want, or is of the role.
+func (d desk) bears(r *http.Request, x *exchange, want string) bool {
 	token, err := auth.Bearer(r)
 	if err != nil || token == "" {
 		return false
 	}
-	if d.e.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(d.e.Token)) == 1 {
+	if want != "" && subtle.ConstantTimeCompare([]byte(token), []byte(want)) == 1 {
 		return true
 	}
 	if d.s.authenticator == nil {

@@ -111,6 +111,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return ErrRunning
 	}
 	defer g.running.Store(false)
+	return g.work(ctx)
+}
+
+// work is Run, once it is clear that nobody else does it.
+func (g *Gateway) work(ctx context.Context) error {
 	s := g.state.Load()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -354,9 +354,6 @@ func (p *parts) fillDefaults() {
 	if p.logger == nil {
 		p.logger = slog.Default()
 	}
-	if p.ready == nil {
-		p.ready = &health.Ready{}
-	}
 	if p.registry == nil {
 		p.registry = discovery.RegistryFunc(func(_ context.Context, service string) ([]discovery.Instance, error) {
 			return nil, discovery.UnknownService(service)
@@ -372,9 +369,6 @@ func (p *parts) fillDefaults() {
 }
 
 func (q *Quotas) fillDefaults() {
-	if q.Store == nil {
-		q.Store = &ratelimit.Memory{}
-	}
 	if q.Crisis.N == 0 {
 		q.Crisis = ratelimit.Rate{N: 120, Per: time.Minute}
 	}

@@ -45,6 +45,10 @@ func rawPath(r *http.Request) string {
 	if q := strings.IndexByte(target, '?'); q >= 0 {
 		target = target[:q]
 	}
+	// Under http.StripPrefix the URL says what is left of the target.
+	if left := r.URL.EscapedPath(); len(left) < len(target) && strings.HasPrefix(left, "/") && strings.HasSuffix(target, left) {
+		return left
+	}
 	return target
 }
 

@@ -24,8 +24,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := g.state.Load()
 	x := &exchange{Context: r.Context(), state: s, start: time.Now()}
 	x.w.ResponseWriter, x.w.h2, x.w.stall = w, r.ProtoMajor >= 2, defaultIdleTimeout
+	r = r.WithContext(x) // a copy: what follows is not done to the host's own
 	s.name(x, r)
-	r = r.WithContext(x)
 	x.body.watch(&x.w, r, x.w.stall)
 	defer s.record(x, r)
 	s.rescue(x, r)
@@ -142,6 +142,9 @@ func (s *state) malformed(x *exchange, r *http.Request) (*problem, error) {
 	return nil, nil
 }
 
+// probe reports an endpoint that must answer whatever goes on: health and help.
+func (x *exchange) probe() bool { return x.internal() && x.match.route.quiet }
+
 func (x *exchange) internal() bool { return x.match.route != nil && x.match.route.internal }
 
 // checkUpgrade refuses every upgrade that its route did not opt into, and
@@ -169,7 +172,7 @@ func isHandshake(r *http.Request) bool {
 
 // addressQuota shields what is costly from floods, coarsely.
 func (s *state) addressQuota(w http.ResponseWriter, r *http.Request, x *exchange) bool {
-	if s.quotas.Address.N == 0 || x.internal() || !x.client.IsValid() {
+	if s.quotas.Address.N == 0 || x.probe() || !x.client.IsValid() {
 		return true
 	}
 	d, err := s.addresses.Take(r.Context(), ratelimit.Limit{Name: "address", Key: ratelimit.ByAddress(x.client), Rate: s.quotas.Address})
@@ -279,7 +282,8 @@ func (rt *route) identify(w http.ResponseWriter, r *http.Request, x *exchange) b
 	}
 	s.metrics.Auth("identify", authStatus(err))
 	s.metrics.TokenVerified(metrics.VerifyFailure)
-	if rt.public && !errors.Is(err, auth.ErrUnavailable) {
+	if rt.public {
+		r.Header = r.Header.Clone() // the host's own stays as it is
 		r.Header.Del("Authorization")
 		return true
 	}
@@ -366,6 +370,10 @@ const overQuotaPeek = 16 << 10
 func (rt *route) admit(w http.ResponseWriter, r *http.Request, x *exchange) {
 	s := rt.state
 	if rt.Upgrade && isHandshake(r) { // live sockets are counted by themselves
+		if p := rt.mayOpen(r, x); p != nil {
+			s.refuse(w, r, p, nil)
+			return
+		}
 		rt.last.ServeHTTP(w, r)
 		return
 	}

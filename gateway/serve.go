@@ -50,6 +50,10 @@ func (s *Server) fillDefaults() {
 // sockets, requests finished, sockets closed, the audit flushed. It returns nil
 // if all of that was done in time.
 func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
+	if !g.running.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer g.running.Store(false)
 	s := g.state.Load()
 	runCtx, stopRun := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRun()
@@ -59,7 +63,7 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	failed := make(chan error, len(servers)+1)
 	var all sync.WaitGroup
-	all.Go(func() { failed <- g.Run(runCtx) })
+	all.Go(func() { failed <- g.work(runCtx) })
 	for _, l := range servers {
 		all.Go(func() { failed <- l.serve() })
 	}

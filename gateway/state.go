@@ -13,6 +13,7 @@ import (
 
 	"github.com/theinterneti/tta-gateway/auth"
 	"github.com/theinterneti/tta-gateway/discovery"
+	"github.com/theinterneti/tta-gateway/health"
 	"github.com/theinterneti/tta-gateway/ratelimit"
 	"github.com/theinterneti/tta-gateway/safety"
 )
@@ -86,12 +87,25 @@ func (g *Gateway) assemble(p *parts, before *state) (*state, error) {
 // used, so that a reload gives nobody a fresh bucket.
 func (s *state) inherit(before *state) {
 	if before != nil {
+		s.keepParts(before.parts)
 		s.cache, s.services = before.cache, maps.Clone(before.services)
 		s.addresses, s.crisisCap, s.quotaWarning = before.addresses, before.crisisCap, before.quotaWarning
 		return
 	}
+	s.keepParts(&parts{ready: &health.Ready{}, quotas: Quotas{Store: &ratelimit.Memory{}}})
 	s.addresses, s.crisisCap, s.quotaWarning = &ratelimit.Memory{}, &ratelimit.Memory{}, &rarely{}
 	s.cache = &discovery.Cache{Registry: s.registry, OnChange: s.gateway.instancesChanged}
+}
+
+// keepParts takes from others what the host left to us: the store of quotas
+// and the gates of readiness.
+func (s *state) keepParts(of *parts) {
+	if s.quotas.Store == nil {
+		s.quotas.Store = of.quotas.Store
+	}
+	if s.ready == nil {
+		s.ready = of.ready
+	}
 }
 
 // watchGuard makes the guard that requests meet: the host's own, sharing all
@@ -188,9 +202,12 @@ func (s *state) compileRoute(src *Route) (*route, error) {
 	if rt.Allow == nil {
 		rt.Allow = auth.Known
 	}
-	rt.public = rt.Allow.String() == auth.Anyone.String()
+	rt.public = rt.Allow == auth.Anyone // the policy itself, not one that calls itself so
 	if err := rt.attachGuard(); err != nil {
 		errs = append(errs, err)
+	}
+	if rt.Upgrade && rt.Handler != nil && s.parts.guard != nil && rt.Inspect.Inspected() {
+		errs = append(errs, fmt.Errorf("gateway: route %q: what a Handler says on a socket cannot be inspected; name a Service, or say NotInspected and why", rt.Pattern))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

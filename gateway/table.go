@@ -16,6 +16,7 @@ type table struct {
 	hosts    map[string]*node // exact names
 	suffixes map[string]*node // "*.example.com" under "example.com"
 	any      *node
+	internal *node    // the gateway's own endpoints, under any host
 	routes   []*route // in the order given
 	warnings []string // routes that can never be reached, and by whom
 }
@@ -38,7 +39,7 @@ type match struct {
 }
 
 func buildTable(routes []*route, trusted hostList) (*table, error) {
-	t := &table{hosts: map[string]*node{}, suffixes: map[string]*node{}, any: &node{}, routes: routes}
+	t := &table{hosts: map[string]*node{}, suffixes: map[string]*node{}, any: &node{}, internal: &node{}, routes: routes}
 	var errs []error
 	taken := map[string]*route{} // shape + method
 	for _, rt := range routes {
@@ -46,7 +47,7 @@ func buildTable(routes []*route, trusted hostList) (*table, error) {
 			errs = append(errs, err)
 			continue
 		}
-		t.root(rt.pattern.host).insert(rt)
+		t.root(rt).insert(rt)
 	}
 	t.warnings = shadowed(routes, trusted)
 	return t, errors.Join(errs...)
@@ -70,8 +71,11 @@ func claim(taken map[string]*route, rt *route) error {
 	return nil
 }
 
-func (t *table) root(host string) *node {
+func (t *table) root(rt *route) *node {
+	host := rt.pattern.host
 	switch {
+	case rt.internal:
+		return t.internal
 	case host == "":
 		return t.any
 	case strings.HasPrefix(host, "*."):
@@ -118,11 +122,14 @@ func (n *node) insert(rt *route) {
 // one of the same shape that names the host. Everything else that could shadow
 // a route is a conflict, and that is an error.
 func shadowed(routes []*route, trusted hostList) []string {
-	if len(trusted) == 0 {
-		return nil
-	}
 	var out []string
 	for _, rt := range routes {
+		if own := endpointOver(routes, rt); own != "" {
+			out = append(out, fmt.Sprintf("route %q never gets a GET: the gateway's own endpoint %q does, under every host", rt.Pattern, own))
+		}
+		if len(trusted) == 0 {
+			continue
+		}
 		switch host := rt.pattern.host; {
 		case host != "" && !trusted.overlaps(host):
 			out = append(out, fmt.Sprintf("route %q is never reached: %q is not among the trusted hosts (%s)", rt.Pattern, host, strings.Join(trusted, ", ")))
@@ -131,6 +138,22 @@ func shadowed(routes []*route, trusted hostList) []string {
 		}
 	}
 	return out
+}
+
+// endpointOver finds the endpoint of the gateway's own that takes the place of
+// a route which names a host. Without a host the two conflict.
+func endpointOver(routes []*route, rt *route) string {
+	if rt.internal || rt.pattern.host == "" {
+		return ""
+	}
+	p := rt.pattern
+	p.host = ""
+	for _, own := range routes {
+		if own.internal && own.pattern.shape() == p.shape() {
+			return own.Pattern
+		}
+	}
+	return ""
 }
 
 // hostList is the trusted hosts: exact names, or *.NAME.
@@ -176,6 +199,10 @@ func (l hostList) allTaken(routes []*route, rt *route) bool {
 // in a way that a route may waive.
 func (t *table) lookup(method, host, raw string) match {
 	var m match
+	if m.find(t.internal, method, raw) {
+		return m
+	}
+	m.allow = nil
 	if len(t.hosts) > 0 || len(t.suffixes) > 0 {
 		name := hostname(host)
 		if n := t.hosts[name]; n != nil && m.find(n, method, raw) {
