@@ -21,6 +21,7 @@ type Detector struct {
 	profile   Profile
 	pairs     []uint32          // signals that together make a conversation high
 	signalsOf map[string]uint32 // by rule
+	hopeless  int               // the signal that must be given often
 	real      uint32            // the signal REAL, given where somebody steps out of the game
 }
 
@@ -69,6 +70,7 @@ func New(sources ...Source) (*Detector, error) {
 	for i := range prog.rules {
 		d.signalsOf[prog.rules[i].id] = prog.rules[i].signals
 	}
+	d.hopeless = slices.Index(prog.signals, "HOPELESS")
 	if i := slices.Index(prog.signals, "REAL"); i >= 0 {
 		d.real = 1 << i
 	}

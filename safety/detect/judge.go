@@ -243,7 +243,7 @@ func (st *state) severity(p *program, f *found) (safety.Severity, uint16) {
 	var applied uint16
 	for _, kind := range damps {
 		if frames&(1<<kind) != 0 {
-			if lower := damping[kind][level]; lower < level {
+			if lower := damping[kind][level]; lower < level || r.severity == safety.None {
 				level = lower
 				applied |= 1 << kind
 			}

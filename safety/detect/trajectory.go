@@ -26,7 +26,8 @@ type Trajectory struct {
 	Turns   int             `json:"turns,omitempty"`
 	Signals []Sighting      `json:"signals,omitempty"` // what was said, the latest of each kind
 
-	tail []uint16
+	tail  []uint16
+	piece int // words of the last message
 }
 
 // A Sighting says that something of a kind was said, and when.
@@ -45,16 +46,18 @@ const (
 	patience   = 3 * time.Minute  // how long the pieces of a sentence belong together
 	tailWords  = 14
 	fuseWords  = 30
+	pieceWords = 3 // a message this short may be a piece of the one before or after
 	minSignals = 2
 )
 
-// weights say what a message of each severity adds. Two moderate messages and
-// a low one, of different kinds, make a conversation high.
-var weights = [safety.Imminent + 1]float64{0, 0.6, 1.2, 3, 6}
+// weights say what a message of each severity adds. A moderate message and two
+// low ones, of different kinds, make a conversation high.
+var weights = [safety.Imminent + 1]float64{0, 0.5, 1.3, 3, 6}
 
 const (
-	weightModerate = 1.1
-	weightHigh     = 2.4
+	weightModerate = 1.2
+	weightHigh     = 2.0
+	often          = 2 // how often HOPELESS must be said before it makes a pair
 )
 
 // pairs of signals that make a conversation high wherever they stand in it,
@@ -88,16 +91,17 @@ func (d *Detector) Next(t Trajectory, c safety.Content, now time.Time) (Trajecto
 	whole := alone
 	if fused, ok := s.fuse(d, t, c, now); ok {
 		fused.add(&st)
-		whole = fused.verdict(d)
+		whole = safety.Highest(alone, fused.verdict(d))
 	}
 	t = t.aged(d.version, now)
-	t.note(st.said(d)|s.saidFused(d, t, whole), now)
+	t.note(st.said(d)|d.signalsIn(whole), now)
 	t.Weight += weights[whole.Severity]
 	if len(st.findings) > 0 && whole.Severity == safety.None {
 		t.Weight += 0.3 * float64(min(1, t.fresh()))
 	}
-	t.raise(max(whole.Severity, t.level(d, now)), now)
-	t.tail = s.tail(t.tail)
+	t.raise(whole.Severity, now)
+	t.raise(t.level(d), now)
+	t.tail, t.piece = s.tail(t.tail), len(s.tokens)
 	return t, alone
 }
 
@@ -154,10 +158,12 @@ func (t *Trajectory) fresh() (n int) {
 }
 
 // level is what the conversation as a whole amounts to.
-func (t *Trajectory) level(d *Detector, now time.Time) safety.Severity {
+func (t *Trajectory) level(d *Detector) safety.Severity {
 	var seen uint32
 	for _, s := range t.Signals {
-		seen |= 1 << s.Signal
+		if s.Signal != d.hopeless || s.Times >= often {
+			seen |= 1 << s.Signal
+		}
 	}
 	for _, pair := range d.pairs {
 		if seen&pair == pair {
@@ -165,7 +171,7 @@ func (t *Trajectory) level(d *Detector, now time.Time) safety.Severity {
 		}
 	}
 	switch {
-	case t.Weight >= weightHigh && len(t.Signals) >= minSignals:
+	case t.Weight >= weightHigh && len(t.Signals) >= minSignals && t.Level >= safety.Moderate:
 		return safety.High
 	case t.Weight >= weightModerate:
 		return safety.Moderate
@@ -200,6 +206,9 @@ func (s *scratch) fuse(d *Detector, t Trajectory, c safety.Content, now time.Tim
 	s.tokenise(c.Text[:nextBlock(c.Text, true)], false)
 	s.gather()
 	message := append([]token(nil), s.tokens[:min(len(s.tokens), fuseWords)]...)
+	if min(t.piece, len(message)) > pieceWords {
+		return state{}, false
+	}
 	s.tokens = s.tokens[:0]
 	for _, w := range t.tail {
 		s.tokens = append(s.tokens, token{word: w})
@@ -215,6 +224,7 @@ func (s *scratch) fuse(d *Detector, t Trajectory, c safety.Content, now time.Tim
 // add joins what was found in the message itself.
 func (st *state) add(o *state) {
 	st.findings = append(st.findings, o.findings...)
+	st.gravest, st.opinions, st.asked = max(0, o.gravest), max(0, o.opinions), max(1, o.asked)
 	st.real = st.real || o.real
 	st.offset = o.offset
 }
@@ -231,8 +241,8 @@ func (st *state) said(d *Detector) (signals uint32) {
 	return signals
 }
 
-// saidFused returns the signals of rules that spoke only over a border.
-func (s *scratch) saidFused(d *Detector, _ Trajectory, v safety.Verdict) (signals uint32) {
+// signalsIn returns the signals of a verdict's findings.
+func (d *Detector) signalsIn(v safety.Verdict) (signals uint32) {
 	for _, f := range v.Findings {
 		signals |= d.signalsOf[f.Rule]
 	}
