@@ -38,7 +38,7 @@ func (p *program) stage(c *config.Config) (*config.Config, *stage, error) {
 		return nil, nil, fmt.Errorf("%w: the demo signs its tokens with HS256; unset TTA_GATEWAY_JWT_ALGORITHM", errUsage)
 	}
 	secret, _, _ := strings.Cut(string(c.JWTSecretKey), "\n") // the current one of several
-	world := demo.New([]byte(secret), demo.Options{})
+	world := demo.New([]byte(secret), demo.Options{Lifetime: time.Duration(c.JWTExpireMinutes) * time.Minute})
 	s := &stage{accounts: world.Accounts()}
 	urls := map[string][]string{}
 	for _, name := range []string{"story-a", "story-b"} {

@@ -155,7 +155,7 @@ func (w *World) welcome(a Account) reply {
 		header: http.Header{"Set-Cookie": {cookie.String()}},
 		body: map[string]any{
 			"access_token": w.tokens.login(a, session), "refresh_token": "", "token_type": "bearer",
-			"expires_in": int(accessLife.Seconds()), "mfa_required": false, "mfa_challenge": nil,
+			"expires_in": int(w.tokens.life.Seconds()), "mfa_required": false, "mfa_challenge": nil,
 			"user_info": map[string]any{
 				"user_id": a.ID, "username": a.Username, "email": a.Email, "role": a.Role,
 				"permissions": permissionsOf(a.Role),
@@ -252,7 +252,7 @@ func refreshTokens(i *Instance, r *http.Request, _ caller) (any, error) {
 	}
 	return map[string]any{
 		"access_token": i.world.tokens.access(who), "refresh_token": i.world.tokens.refresh(who),
-		"token_type": "bearer", "expires_in": int(accessLife.Seconds()),
+		"token_type": "bearer", "expires_in": int(i.world.tokens.life.Seconds()),
 	}, nil
 }
 

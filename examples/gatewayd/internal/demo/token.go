@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	accessLife  = 30 * time.Minute
+	defaultLife = 30 * time.Minute // of access tokens
 	refreshLife = 7 * 24 * time.Hour
 )
 
@@ -22,7 +22,7 @@ type caller struct {
 }
 
 // AccessToken returns a fresh login token of the account: subject, player, name, address, role,
-// permissions, login session, MFA flag and expiry, 30 minutes ahead. The login is live, as after POST
+// permissions, login session, MFA flag and expiry, Options.Lifetime ahead. The login is live, as after POST
 // /api/v1/auth/login.
 func (w *World) AccessToken(a Account) string {
 	w.mu.Lock()
@@ -38,18 +38,21 @@ func callerOf(a Account) caller { return caller{player: a.ID, username: a.Userna
 
 // tokens mints and reads the two shapes in circulation: that of a login, with role, permissions and
 // session, and that of a refresh, with none of them.
-type tokens struct{ secret []byte }
+type tokens struct {
+	secret []byte
+	life   time.Duration // of access tokens
+}
 
 func (t tokens) login(a Account, session string) string {
 	return t.sign(jwt.MapClaims{
 		"sub": a.ID, "player_id": a.ID, "username": a.Username, "email": a.Email, "role": a.Role,
 		"permissions": permissionsOf(a.Role), "session_id": session, "mfa_verified": false,
-		"exp": time.Now().Add(accessLife).Unix(),
+		"exp": time.Now().Add(t.life).Unix(),
 	})
 }
 
 func (t tokens) access(who caller) string {
-	return t.sign(t.brief(who, accessLife))
+	return t.sign(t.brief(who, t.life))
 }
 
 func (t tokens) refresh(who caller) string {

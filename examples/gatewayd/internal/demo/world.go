@@ -23,6 +23,8 @@ type Options struct {
 	// service does (100): behind a gateway all players together are one peer, unless the gateway is on
 	// the same machine and names them in X-Forwarded-For. 0 means no limit.
 	Calls int
+	// Lifetime is how long access tokens are good. 0 means 30 minutes.
+	Lifetime time.Duration
 	// Pace is the pause between the pieces of a streamed scene. 0 means none.
 	Pace time.Duration
 }
@@ -50,7 +52,7 @@ func New(secret []byte, o Options) *World {
 	o = o.withDefaults()
 	w := &World{
 		options:    o,
-		tokens:     tokens{secret: append([]byte(nil), secret...)},
+		tokens:     tokens{secret: append([]byte(nil), secret...), life: o.Lifetime},
 		seeded:     o.Accounts,
 		pepper:     []byte(rand.Text()),
 		users:      newShelf[user](o.MaxRecords + len(o.Accounts)),
@@ -72,13 +74,14 @@ func (o Options) withDefaults() Options {
 	o.MaxRecords = orDefault(o.MaxRecords, 500)
 	o.MaxSockets = orDefault(o.MaxSockets, 256)
 	o.MaxBody = orDefault(o.MaxBody, 64<<10)
+	o.Lifetime = orDefault(o.Lifetime, defaultLife)
 	if o.Accounts == nil {
 		o.Accounts = someAccounts()
 	}
 	return o
 }
 
-func orDefault[N int | int64](n, otherwise N) N {
+func orDefault[N int | int64 | time.Duration](n, otherwise N) N {
 	if n > 0 {
 		return n
 	}
