@@ -26,9 +26,13 @@ type exchange struct {
 	start time.Time
 
 	origin
-	id    string
-	raw   string // the path as it came
-	match match
+	id      string
+	trace   string // traceparent (W3C trace context)
+	address string // client, as text; see clientText
+	raw     string // the path as it came
+	match   match
+	limits  [2]ratelimit.Limit // room for those of most routes
+	fields  [fieldCount]string // values of header fields; see field
 
 	span      trace.SpanContext
 	recording trace.Span // nil without a provider
@@ -45,6 +49,34 @@ type exchange struct {
 	problem  *problem // what was refused, nil if nothing was
 	cause    error    // for the log
 	upstream time.Duration
+}
+
+// The fields that an exchange writes itself, into request or answer.
+const (
+	fieldID = iota
+	fieldClient
+	fieldScheme
+	fieldHost
+	fieldForwarded
+	fieldTrace
+	fieldSubject
+	fieldRole
+	fieldCount
+)
+
+// field is the value of a header field, kept in the exchange: a header wants a
+// slice, and this one costs nothing. Who appends to it gets a copy.
+func (x *exchange) field(i int, value string) []string {
+	x.fields[i] = value
+	return x.fields[i : i+1 : i+1]
+}
+
+// clientText is the client's address, "invalid IP" without one.
+func (x *exchange) clientText() string {
+	if x.address == "" {
+		x.address = x.client.String()
+	}
+	return x.address
 }
 
 type exchangeKey struct{}

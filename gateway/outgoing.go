@@ -213,7 +213,10 @@ func withoutParam(raw, name string) string {
 // outHeader is what the service is told: the caller's fields without those of
 // this hop and those that only we may send, and then ours.
 func (rt *route) outHeader(r *http.Request, x *exchange) http.Header {
-	h := make(http.Header, len(r.Header)+12)
+	return rt.fillHeader(make(http.Header, len(r.Header)+12), r, x)
+}
+
+func (rt *route) fillHeader(h http.Header, r *http.Request, x *exchange) http.Header {
 	for name, values := range r.Header {
 		if !stripped(name) {
 			h[name] = values
@@ -229,9 +232,9 @@ func (rt *route) outHeader(r *http.Request, x *exchange) http.Header {
 		h["Te"] = trailersOnly
 	}
 	rt.address(h, r, x)
-	h["Via"] = append(r.Header["Via"][:len(r.Header["Via"]):len(r.Header["Via"])], viaValue(r))
-	inject(x.span, h)
-	identityHeaders(h, x.identity)
+	h["Via"] = viaValue(r)
+	x.inject(h)
+	x.identityHeaders(h)
 	if x.passage != nil {
 		x.passage.Annotate(h)
 	}
@@ -243,37 +246,43 @@ func (rt *route) outHeader(r *http.Request, x *exchange) http.Header {
 
 var trailersOnly = []string{"trailers"}
 
-func viaValue(r *http.Request) string {
+// viaValue adds us to those who have passed the request on.
+func viaValue(r *http.Request) []string {
+	ours := via11
 	switch {
 	case r.ProtoMajor >= 2:
-		return "2.0 " + via
+		ours = via20
 	case r.ProtoMinor == 0:
-		return "1.0 " + via
+		ours = via10
 	}
-	return "1.1 " + via
+	if before := r.Header["Via"]; before != nil {
+		return append(before[:len(before):len(before)], ours...)
+	}
+	return ours
 }
+
+var (
+	via10 = []string{"1.0 " + via}[:1:1]
+	via11 = []string{"1.1 " + via}[:1:1]
+	via20 = []string{"2.0 " + via}[:1:1]
+)
 
 // address says where the request came from: one hop, ours to vouch for.
 // Nothing is appended to what a stranger says.
 func (rt *route) address(h http.Header, r *http.Request, x *exchange) {
-	one := make([]string, 5)
 	how := rt.state.forwarded
 	if how == ForwardedX || how == ForwardedBoth {
 		if x.client.IsValid() {
-			one[0] = x.client.String()
-			h["X-Forwarded-For"] = one[0:1:1]
+			h["X-Forwarded-For"] = x.field(fieldClient, x.clientText())
 		}
-		one[1], one[2] = x.scheme, r.Host
-		h["X-Forwarded-Proto"] = one[1:2:2]
-		h["X-Forwarded-Host"] = one[2:3:3]
+		h["X-Forwarded-Proto"] = x.field(fieldScheme, x.scheme)
+		h["X-Forwarded-Host"] = x.field(fieldHost, r.Host)
 	}
 	if how == ForwardedStandard || how == ForwardedBoth {
-		one[3] = forwardedElement(x.client, x.scheme, r.Host)
-		h["Forwarded"] = one[3:4:4]
+		h["Forwarded"] = x.field(fieldForwarded, forwardedElement(x.client, x.scheme, r.Host))
 	}
-	one[4] = x.id
-	h["X-Request-Id"] = one[4:5:5]
-	h["X-Gateway-Request-Id"] = one[4:5:5]
+	id := x.field(fieldID, x.id)
+	h["X-Request-Id"], h["X-Gateway-Request-Id"] = id, id
 }
 
 func teTrailers(r *http.Request) bool {

@@ -35,7 +35,6 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // that everything after it can speak of them.
 func (s *state) name(x *exchange, r *http.Request) {
 	x.origin = s.proxies.origin(r)
-	x.id = requestID(r, x.viaProxy)
 	x.raw = rawPath(r)
 	x.match = s.table.lookup(r.Method, r.Host, x.raw)
 	if rt := x.match.route; rt != nil {
@@ -46,17 +45,15 @@ func (s *state) name(x *exchange, r *http.Request) {
 		}
 	}
 	s.tracing.begin(x, r)
+	x.stamp(trustedID(r, x.viaProxy))
 }
 
-// requestID takes a well-formed id from a trusted proxy and makes one for
-// everybody else.
-func requestID(r *http.Request, trusted bool) string {
-	if trusted {
-		if v := r.Header["X-Request-Id"]; len(v) == 1 && wellFormedID(v[0]) {
-			return v[0]
-		}
+// trustedID is a well-formed id from a trusted proxy, "" for everybody else.
+func trustedID(r *http.Request, trusted bool) string {
+	if v := r.Header["X-Request-Id"]; trusted && len(v) == 1 && wellFormedID(v[0]) {
+		return v[0]
 	}
-	return newRequestID()
+	return ""
 }
 
 func wellFormedID(id string) bool {
@@ -100,7 +97,7 @@ func (s *state) edge(x *exchange, r *http.Request) {
 	w := &x.w
 	h := w.Header()
 	s.headers.apply(h, x.scheme)
-	h["X-Request-Id"] = []string{x.id}
+	h["X-Request-Id"] = x.field(fieldID, x.id)
 	if s.cors != nil {
 		if isPreflight(r) {
 			s.cors.HandlerFunc(w, r)
@@ -378,9 +375,9 @@ func (rt *route) admit(w http.ResponseWriter, r *http.Request, x *exchange) {
 		return
 	}
 	if s.admission != nil {
-		ctx, cancel := rt.overallDeadline(x)
-		err := s.admission.Acquire(ctx, x.lane)
-		cancel()
+		room := waiting{Context: x, patience: rt.left(x)}
+		err := s.admission.Acquire(&room, x.lane)
+		room.stop()
 		if err != nil {
 			setRetryAfter(w.Header(), time.Second)
 			s.refuse(w, r, problemOverloaded, err)
@@ -395,9 +392,41 @@ func (rt *route) admit(w http.ResponseWriter, r *http.Request, x *exchange) {
 	rt.last.ServeHTTP(x.passage.Writer(w), r)
 }
 
-func (rt *route) overallDeadline(x *exchange) (context.Context, context.CancelFunc) {
+// left is what remains of the time in which an answer must begin, never
+// without a bound.
+func (rt *route) left(x *exchange) time.Duration {
 	if rt.Timeouts.Overall <= 0 {
-		return x, func() {}
+		return never
 	}
-	return context.WithDeadline(x, x.start.Add(rt.Timeouts.Overall))
+	return max(rt.Timeouts.Overall-time.Since(x.start), time.Nanosecond)
+}
+
+// waiting is a context that ends after a while. Unlike those of package context
+// it costs nothing until somebody waits for its end, and mostly nobody does:
+// there is room.
+type waiting struct {
+	context.Context
+	patience time.Duration
+	bounded  context.Context
+	cancel   context.CancelFunc
+}
+
+func (w *waiting) Done() <-chan struct{} {
+	if w.bounded == nil {
+		w.bounded, w.cancel = context.WithTimeout(w.Context, w.patience)
+	}
+	return w.bounded.Done()
+}
+
+func (w *waiting) Err() error {
+	if w.bounded != nil {
+		return w.bounded.Err()
+	}
+	return w.Context.Err()
+}
+
+func (w *waiting) stop() {
+	if w.cancel != nil {
+		w.cancel()
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,11 +37,19 @@ func (rt *route) forward(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodOptions && rt.answersOptions(w, r) {
 		return
 	}
-	j := &job{rt: rt, w: w, r: r, x: x, header: rt.outHeader(r, x)}
+	header := headers.Get().(http.Header)
+	j := &job{rt: rt, w: w, r: r, x: x, header: rt.fillHeader(header, r, x)}
 	defer x.body.cut()
 	j.openBody()
 	j.run()
+	if j.lean { // h1 keeps nothing of it
+		clear(header)
+		headers.Put(header)
+	}
 }
+
+// headers are maps for what services are told: large, short-lived, and alike.
+var headers = sync.Pool{New: func() any { return make(http.Header, 24) }}
 
 // looped reports a request that has been through us too often.
 func looped(r *http.Request) bool {
@@ -72,6 +81,7 @@ type job struct {
 	isHeld bool
 	tried  []*discovery.Endpoint
 	last   failure // of the last try
+	lean   bool    // all tries went by h1
 	one    attempt // the first, which mostly is the only one
 }
 
@@ -200,6 +210,7 @@ func (j *job) attempt(ep *discovery.Endpoint, ticket health.Ticket) *attempt {
 	if a.j != nil {
 		a = &attempt{}
 	}
+	j.lean = j.rt.service.carrier.lean(j.rt.service.of(ep).base.Scheme) && (a == &j.one || j.lean)
 	a.Context, a.j, a.ep, a.inst, a.ticket = j.x, j, ep, j.rt.service.of(ep), ticket
 	a.relay.w = j.w
 	a.trace.Got1xxResponse = a.relay.got

@@ -75,8 +75,8 @@ func (s *state) logAccess(x *exchange, r *http.Request, status int, elapsed time
 		slog.Int("status", status),
 		slog.Duration("duration", elapsed),
 		slog.Int64("bytes", x.w.bytes),
-		slog.String("client", x.client.String()),
-		slog.String("trace_id", x.span.TraceID().String()),
+		slog.String("client", x.clientText()),
+		slog.String("trace_id", x.traceID()),
 	)
 	if x.service != "" {
 		attrs = append(attrs, slog.String("service", x.service), slog.String("instance", x.instance), slog.Duration("upstream", x.upstream))

@@ -29,16 +29,17 @@ func quotaKey(x *exchange) string {
 
 // limitsFor lists what a request is counted against.
 func (rt *route) limitsFor(x *exchange) []ratelimit.Limit {
-	q := &rt.state.quotas
-	limits := make([]ratelimit.Limit, 0, 1+len(rt.Limits))
-	key := quotaKey(x)
+	general := ratelimit.Limit{Name: "default", Rate: rt.state.quotas.Default}
 	if rt.Lane >= ratelimit.Therapeutic {
-		limits = append(limits, ratelimit.Limit{Name: "therapeutic", Key: key, Rate: q.Therapeutic})
-	} else {
-		limits = append(limits, ratelimit.Limit{Name: "default", Key: key, Rate: q.Default})
+		general = ratelimit.Limit{Name: "therapeutic", Rate: rt.state.quotas.Therapeutic}
 	}
-	if limits[0].Rate.N == 0 {
-		limits = limits[:0]
+	limits := x.limits[:0]
+	if general.Rate.N == 0 && len(rt.Limits) == 0 {
+		return limits
+	}
+	key := quotaKey(x)
+	if general.Key = key; general.Rate.N != 0 {
+		limits = append(limits, general)
 	}
 	for _, own := range rt.Limits {
 		limits = append(limits, ratelimit.Limit{Name: own.Name, Key: own.key(x, key), Rate: own.Rate, Cost: own.Cost})
@@ -213,18 +214,19 @@ func bodyProblem(err error) *problem {
 
 // identityHeaders tells the service who is asking, beside the token that it
 // can check for itself.
-func identityHeaders(h http.Header, id auth.Identity) {
+func (x *exchange) identityHeaders(h http.Header) {
+	id := &x.identity
 	if !id.Known() {
 		return
 	}
-	setIf(h, "X-User-Id", id.Subject)
+	x.setIf(h, "X-User-Id", fieldSubject, id.Subject)
 	if len(id.Roles) > 0 {
-		setIf(h, "X-User-Role", id.Roles[0])
+		x.setIf(h, "X-User-Role", fieldRole, id.Roles[0])
 	}
 }
 
 // setIf sets a field unless its value could not stand in one.
-func setIf(h http.Header, name, value string) {
+func (x *exchange) setIf(h http.Header, name string, field int, value string) {
 	if value == "" {
 		return
 	}
@@ -233,7 +235,7 @@ func setIf(h http.Header, name, value string) {
 			return
 		}
 	}
-	h[name] = []string{value}
+	h[name] = x.field(field, value)
 }
 
 // BySubject is a key for [discovery.NewHash]: all requests of one known caller

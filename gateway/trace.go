@@ -68,17 +68,42 @@ func (t tracing) end(x *exchange, r *http.Request, status int) {
 	x.recording.End()
 }
 
+// stamp gives the exchange its id and writes down its trace, both in one
+// string. given is an id to take over, "" for none.
+func (x *exchange) stamp(given string) {
+	var buf [55 + 32]byte
+	b := buf[:0]
+	if x.span.IsValid() {
+		b = appendTraceparent(b, x.span)
+	}
+	end := len(b)
+	if given == "" {
+		var raw [16]byte
+		random(raw[:])
+		b = appendHex(b, raw[:])
+	}
+	text := string(b)
+	if x.trace, x.id = text[:end], text[end:]; given != "" {
+		x.id = given
+	}
+}
+
+// traceID is the trace's id, 32 hexadecimal digits, "" without a trace.
+func (x *exchange) traceID() string {
+	if x.trace == "" {
+		return ""
+	}
+	return x.trace[3:35]
+}
+
 // inject writes the context for the service.
-func inject(sc trace.SpanContext, h http.Header) {
-	if !sc.IsValid() {
+func (x *exchange) inject(h http.Header) {
+	if x.trace == "" {
 		return
 	}
-	var buf [55]byte
-	h["Traceparent"] = []string{string(appendTraceparent(buf[:0], sc))}
-	if ts := sc.TraceState().String(); ts != "" {
-		h["Tracestate"] = []string{ts}
-	} else {
-		delete(h, "Tracestate")
+	h["Traceparent"] = x.field(fieldTrace, x.trace)
+	if ts := x.span.TraceState(); ts.Len() > 0 {
+		h["Tracestate"] = []string{ts.String()}
 	}
 }
 
@@ -121,12 +146,4 @@ func childSpan(remote trace.SpanContext) trace.SpanContext {
 		cfg.TraceID = trace.TraceID(raw[:16])
 	}
 	return trace.NewSpanContext(cfg)
-}
-
-// newRequestID makes an id of 32 hexadecimal digits.
-func newRequestID() string {
-	var raw [16]byte
-	random(raw[:])
-	var buf [32]byte
-	return string(appendHex(buf[:0], raw[:]))
 }
