@@ -42,6 +42,8 @@ func (j *job) classify(a *attempt, err error) failure {
 		return failure{problem: problemTimeout, err: cause}
 	case j.x.body.err() != nil:
 		return failure{problem: bodyProblem(j.x.body.err()), err: j.x.body.err()}
+	case errors.Is(context.Cause(j.x), errEnding):
+		return failure{problem: problemCut, err: errEnding}
 	case j.x.Err() != nil:
 		return failure{problem: problemGone, err: j.x.Err()}
 	}

@@ -94,6 +94,8 @@ var (
 		"Very many people are here right now. Please try again in a moment.", closeTryLater}
 	problemDraining = &problem{"draining", 503, "Restarting",
 		"We are restarting. Please try again in a moment.", closeRestart}
+	problemCut = &problem{"cut_by_restart", 503, "Cut by a restart",
+		"We are restarting and could not wait for the answer. What you sent may have arrived; please check before you send it again.", closeRestart}
 	problemKeys = &problem{"sign_in_unavailable", 503, "Sign-in cannot be checked",
 		"We cannot check your sign-in right now. Please try again in a moment.", closeTryLater}
 	problemDisabled = &problem{"websocket_disabled", 503, "Live connection switched off",
@@ -113,7 +115,7 @@ var problems = []*problem{
 	problemUnauthenticated, problemToken, problemForbidden, problemMFA, problemOrigin, problemNotFound,
 	problemMethod, problemSlow, problemTooLarge, problemQuota, problemAddress, problemSockets,
 	problemInternal, problemMethodUnknown, problemConnect, problemBroken, problemProtocol,
-	problemUnavailable, problemBreaker, problemOverloaded, problemDraining, problemKeys,
+	problemUnavailable, problemBreaker, problemOverloaded, problemDraining, problemCut, problemKeys,
 	problemDisabled, problemTimeout, problemLoop,
 }
 

@@ -47,8 +47,10 @@ func (s *Server) fillDefaults() {
 
 // Serve runs the gateway on a listener until ctx ends, and then ends it by the
 // plan of [Shutdown]: readiness off, a grace for load balancers, no new
-// sockets, requests finished, sockets closed, the audit flushed. It returns nil
-// if all of that was done in time.
+// sockets, requests finished, sockets closed, the audit flushed. What is still
+// under way when little of the time is left (a quarter, 3 seconds at most) is
+// cut: streams break off, requests are told so. It returns nil if everything
+// ended in time.
 func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	if !g.running.CompareAndSwap(false, true) {
 		return ErrRunning
@@ -57,9 +59,11 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	s := g.state.Load()
 	runCtx, stopRun := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRun()
-	servers := []*listening{{s.httpServer(g), tlsListener(ln, s.server.TLS)}}
+	requests, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	servers := []*listening{{s.httpServer(requests, g), tlsListener(ln, s.server.TLS)}}
 	if s.server.Admin != nil {
-		servers = append(servers, &listening{s.httpServer(g.Admin()), s.server.Admin})
+		servers = append(servers, &listening{s.httpServer(requests, g.Admin()), s.server.Admin})
 	}
 	failed := make(chan error, len(servers)+1)
 	var all sync.WaitGroup
@@ -74,7 +78,7 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.shutdown.Timeout)
 	defer cancel()
-	err := g.end(end, servers)
+	err := g.end(end, servers, cut)
 	stopRun()
 	all.Wait()
 	return errors.Join(cause, err)
@@ -104,7 +108,7 @@ func tlsListener(ln net.Listener, c *tls.Config) net.Listener {
 	return tls.NewListener(ln, c)
 }
 
-func (s *state) httpServer(h http.Handler) *http.Server {
+func (s *state) httpServer(requests context.Context, h http.Handler) *http.Server {
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: s.server.ReadHeaderTimeout,
@@ -112,6 +116,7 @@ func (s *state) httpServer(h http.Handler) *http.Server {
 		MaxHeaderBytes:    s.server.MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 		ConnState:         s.countConns,
+		BaseContext:       func(net.Listener) context.Context { return requests },
 		Protocols:         &http.Protocols{},
 		// One stream each for a browser's tabs and a service's calls; more are a
 		// flood.
@@ -134,20 +139,33 @@ func (s *state) countConns(_ net.Conn, to http.ConnState) {
 	}
 }
 
+// errEnding is why what is still under way near the end of the shutdown plan
+// is cut: a stream that would go on for ever, a service that does not answer.
+var errEnding = errors.New("gateway: the process ends")
+
+// reserve is what is kept of the shutdown's time for those cuts, and for the
+// audit.
+func reserve(timeout time.Duration) time.Duration { return min(timeout/4, 3*time.Second) }
+
 // end is the plan of Shutdown for servers of our own.
-func (g *Gateway) end(ctx context.Context, servers []*listening) error {
+func (g *Gateway) end(ctx context.Context, servers []*listening, cut context.CancelCauseFunc) error {
 	s := g.state.Load()
 	s.ready.Drain()
 	open, _ := g.sockets.count()
 	s.logger.InfoContext(ctx, "shutting down", slog.Int("sockets", open))
 	pause(ctx, s.shutdown.Grace)
 	g.sockets.refuse()
+	deadline, _ := ctx.Deadline()
+	cutting := time.AfterFunc(time.Until(deadline)-reserve(s.shutdown.Timeout), func() { cut(errEnding) })
+	defer cutting.Stop()
+	most, cancel := context.WithDeadline(ctx, deadline.Add(-reserve(s.shutdown.Timeout)/2))
+	defer cancel()
 	var all sync.WaitGroup
 	errs := make([]error, len(servers)+1)
 	for i, l := range servers {
-		all.Go(func() { errs[i] = l.shutdown(ctx) })
+		all.Go(func() { errs[i] = l.shutdown(most) })
 	}
-	all.Go(func() { errs[len(servers)] = g.sockets.drain(ctx, s.shutdown.Spread) })
+	all.Go(func() { errs[len(servers)] = g.sockets.drain(most, s.shutdown.Spread) })
 	all.Wait()
 	errs = append(errs, g.flush(ctx))
 	return errors.Join(errs...)

@@ -52,15 +52,61 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 	})
 }
 
-func TestShutdownHasAnEnd(t *testing.T) {
+func TestWhatDoesNotEndIsCutAndTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gw := gatewaytest.Start(t, gatewaytest.Services{"s": http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })},
-			open("s"), gateway.WithShutdown(gateway.Shutdown{Timeout: 5 * time.Second}))
-		go func() { _, _ = gw.Try("GET", "/x", "") }()
+			open("s"), gateway.WithShutdown(gateway.Shutdown{Timeout: 8 * time.Second}))
+		answer := make(chan *gatewaytest.Response, 1)
+		go func() {
+			resp, err := gw.Try("GET", "/x", "")
+			assert.NoError(t, err)
+			answer <- resp
+		}()
 		synctest.Wait()
 		began := time.Now()
-		assert.Error(t, gw.Stop(), "what does not end in time is cut, and that is told")
-		assert.Equal(t, 5*time.Second, time.Since(began))
+		assert.NoError(t, gw.Stop())
+		assert.Less(t, time.Since(began), 8*time.Second)
+		resp := <-answer
+		assert.Equal(t, 503, resp.Status)
+		assert.Equal(t, "cut_by_restart", problemOf(t, resp)["code"])
+	})
+}
+
+func TestAStreamDoesNotStarveTheAudit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &safetytest.Log{}
+		guard := crisis()
+		guard.Auditor = safety.AuditorFunc(func(ctx context.Context, e safety.Event) error {
+			time.Sleep(100 * time.Millisecond)
+			return log.Record(ctx, e)
+		})
+		gw := gatewaytest.Start(t, gatewaytest.Services{"s": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				story(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "text/event-stream")
+			for r.Context().Err() == nil {
+				_, _ = io.WriteString(w, "data: x\n\n")
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case <-time.After(time.Second):
+				case <-r.Context().Done():
+				}
+			}
+		})}, open("s"), gateway.WithGuard(guard))
+		broken := make(chan error, 1)
+		go func() {
+			_, err := gw.Try("GET", "/stream", "")
+			broken <- err
+		}()
+		synctest.Wait()
+		for range 5 {
+			require.Equal(t, 200, gw.Post("/", `{"message":"i want to die"}`).Status)
+		}
+		assert.NoError(t, gw.Stop(), "a stream without an end does not stand in the way")
+		assert.Error(t, <-broken, "it breaks off, so that the client comes back")
+		assert.Len(t, log.Recorded(), 5)
 	})
 }
 
