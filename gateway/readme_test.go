@@ -12,20 +12,26 @@ import (
 	"github.com/theinterneti/tta-gateway/gateway"
 )
 
-// The README's table of problems is made of the code's.
+// The README's table of problems is made of the code's. Write it anew with:
+// TTA_GATEWAY_WRITE_README=1 go test ./gateway -run Readme
 func TestReadmeListsEveryProblem(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
+	const path, begin, end = "../README.md", "<!-- problems:begin -->\n", "<!-- problems:end -->"
+	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	_, rest, ok := strings.Cut(string(text), "<!-- problems:begin -->\n")
+	before, rest, ok := strings.Cut(string(text), begin)
 	require.True(t, ok)
-	got, _, ok := strings.Cut(rest, "<!-- problems:end -->")
+	got, after, ok := strings.Cut(rest, end)
 	require.True(t, ok)
 	var want strings.Builder
 	want.WriteString("| code | status | what the person reads |\n|---|--:|---|\n")
 	for _, p := range gateway.Problems() {
 		fmt.Fprintf(&want, "| <a id=\"problem-%s\"></a>`%s` | %d | %s |\n", p.Code, p.Code, p.Status, p.Message)
 	}
-	assert.Equal(t, want.String(), got, "put this between the markers:\n%s", want.String())
+	if os.Getenv("TTA_GATEWAY_WRITE_README") != "" {
+		require.NoError(t, os.WriteFile(path, []byte(before+begin+want.String()+end+after), 0o644))
+		return
+	}
+	assert.Equal(t, want.String(), got, "write it anew")
 }
 
 // What a person reads when something fails must be short, calm and true.
