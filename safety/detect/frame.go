@@ -17,10 +17,11 @@ const (
 	figure                    // "so bad that i", "of embarrassment"
 	quote                     // words in quotation marks
 	recovery                  // "i am better now", "clean for two years"
+	accident                  // "shaving", "chopping onions"
 	frameKinds
 )
 
-var frameNames = [frameKinds]string{"negation", "scope", "past", "now", "fiction", "real", "info", "laugh", "figure", "quote", "recovery"}
+var frameNames = [frameKinds]string{"negation", "scope", "past", "now", "fiction", "real", "info", "laugh", "figure", "quote", "recovery", "accident"}
 
 func frameNamed(name string) (frameKind, bool) {
 	for i, n := range frameNames {
@@ -39,14 +40,15 @@ var damping = [frameKinds][safety.Imminent + 1]safety.Severity{
 	past:     {safety.None, safety.None, safety.None, safety.Low, safety.Moderate},
 	recovery: {safety.None, safety.None, safety.None, safety.None, safety.Moderate},
 	fiction:  {safety.None, safety.None, safety.Low, safety.Low, safety.Low},
-	info:     {safety.None, safety.None, safety.None, safety.Low, safety.Moderate},
+	info:     {safety.None, safety.None, safety.Low, safety.Low, safety.Moderate},
 	laugh:    {safety.None, safety.Low, safety.Low, safety.High, safety.Imminent},
-	figure:   {safety.None, safety.None, safety.None, safety.Low, safety.High},
+	figure:   {safety.None, safety.None, safety.Low, safety.Moderate, safety.High},
 	quote:    {safety.None, safety.None, safety.Low, safety.Low, safety.Low},
+	accident: {safety.None, safety.None, safety.None, safety.Low, safety.Low},
 }
 
 // damps are the frames that lower, in the order in which they are applied.
-var damps = [...]frameKind{negation, past, recovery, fiction, info, quote, figure, laugh}
+var damps = [...]frameKind{negation, past, recovery, fiction, info, quote, accident, figure, laugh}
 
 // around says which frames lie over a hit on words [from, to) of the window.
 func (s *scratch) around(hit hit) uint16 {

@@ -219,6 +219,9 @@ func (s *scratch) repair(t token, word []byte) {
 	if t.word == 0 && len(word) >= 7 && len(word) <= maxRun && s.segment(t, word, false) {
 		return
 	}
+	if t.word == 0 && t.flags&hasDigit != 0 && asciiKind[word[0]] == kindDigit {
+		t.word = s.prog.many // "20kg", "3am"
+	}
 	s.tokens = append(s.tokens, t)
 }
 
