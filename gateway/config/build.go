@@ -376,6 +376,7 @@ func (c *Config) endpoints(host Host, register discovery.Registrar) gateway.Endp
 		Token:          string(c.MetricsToken),
 		PrometheusPath: c.PrometheusMetricsPath,
 		Registrations:  register,
+		RegistryToken:  string(c.RegistryToken),
 		RateLimiting:   c.RateLimitingEnabled,
 		Safety:         c.safetyOff() == "",
 		Discovery:      c.ServiceDiscoveryEnabled,

@@ -18,6 +18,7 @@ import (
 
 	"github.com/theinterneti/tta-gateway/auth"
 	"github.com/theinterneti/tta-gateway/auth/authtest"
+	"github.com/theinterneti/tta-gateway/gateway"
 	"github.com/theinterneti/tta-gateway/gateway/config"
 	"github.com/theinterneti/tta-gateway/safety"
 	"github.com/theinterneti/tta-gateway/safety/audit"
@@ -155,20 +156,20 @@ func TestSummaryTellsWhatIsOn(t *testing.T) {
 
 func TestInstancesMayRegister(t *testing.T) {
 	u := newUpstream(t)
-	_, g := build(t, load(t), config.Host{})
+	_, g := build(t, load(t, "TTA_GATEWAY_REGISTRY_TOKEN=fedcba9876543210"), config.Host{})
 	token := bearer(t, strong, "p-1")
 	assert.NotEqual(t, 200, get(g, "/api/v1/worlds", token).Code, "the default service is not there")
 	entry := `{"service":"player-experience-interface","url":"` + u.URL + `"}`
-	registered := ask(g, "POST", "/registry/services/player-experience-interface/instances", entry, "Content-Type: application/json", "From: 127.0.0.1")
-	if registered.Code >= 300 {
-		registered = ask(g, "POST", "/registry/", entry, "Content-Type: application/json", "From: 127.0.0.1")
+	register := func(g http.Handler, authorization string) int {
+		return ask(g, "POST", "/registry/", entry, "Content-Type: application/json", authorization).Code
 	}
-	require.Less(t, registered.Code, 300, registered.Body.String())
+	assert.Equal(t, 401, register(g, "Authorization: Bearer 0123456789abcdef"), "strangers may not")
+	assert.GreaterOrEqual(t, register(g, token), 401, "nor players")
+	require.Less(t, register(g, "Authorization: Bearer fedcba9876543210"), 300)
 	assert.Equal(t, 200, get(g, "/api/v1/worlds", token).Code, "its historic name will do, and it goes before the default")
-	assert.Equal(t, 401, ask(g, "POST", "/registry/", entry, "Content-Type: application/json").Code, "strangers may not")
 
-	_, g = build(t, load(t, "TTA_GATEWAY_SERVICE_DISCOVERY_ENABLED=false"), config.Host{})
-	assert.Equal(t, 404, ask(g, "POST", "/registry/", entry, "From: 127.0.0.1").Code)
+	_, g = build(t, load(t, "TTA_GATEWAY_SERVICE_DISCOVERY_ENABLED=false", "TTA_GATEWAY_REGISTRY_TOKEN=fedcba9876543210"), config.Host{})
+	assert.Equal(t, 404, register(g, "Authorization: Bearer fedcba9876543210"))
 }
 
 func TestBalancersAreWhatTheyAreCalled(t *testing.T) {
@@ -300,12 +301,16 @@ func TestADeafInspectorIsAnAlarm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out log
-			url, _, _ := serve(t, load(t, "TTA_GATEWAY_PORT=0"), config.Host{Log: &out, Inspector: deaf})
+			u := newUpstream(t)
+			c := load(t, "TTA_GATEWAY_PORT=0", `TTA_GATEWAY_SERVICES={"player-experience":"`+u.URL+`"}`)
+			url, _, _ := serve(t, c, config.Host{Log: &out, Inspector: deaf})
 			eventually(t, "alarm", func() bool { return strings.Contains(out.text(), `"level":"CRITICAL"`) })
 			code, _ := fetch(t, url+"/health/ready")
 			assert.Equal(t, 503, code, "a gateway that cannot hear is not ready")
-			_, health := fetch(t, url+"/health/")
-			assert.Contains(t, health, `"degraded"`)
+			eventually(t, "health tells", func() bool {
+				_, health := fetch(t, url+"/health/")
+				return strings.Contains(health, `"status":"degraded"`)
+			})
 			assert.NotContains(t, out.text(), "end my life", "no phrase in the log")
 		})
 	}
@@ -315,7 +320,9 @@ func TestSafetyOffInProductionIsLoud(t *testing.T) {
 	for _, off := range []string{"TTA_GATEWAY_THERAPEUTIC_SAFETY_ENABLED=false", "TTA_GATEWAY_CRISIS_DETECTION_ENABLED=false"} {
 		t.Run(off, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "audit.jsonl")
-			parts, g := build(t, load(t, off, "TTA_ENVIRONMENT=production", "TTA_GATEWAY_AUDIT_FILE="+file), config.Host{})
+			u := newUpstream(t)
+			parts, g := build(t, load(t, off, "TTA_ENVIRONMENT=production", "TTA_GATEWAY_AUDIT_FILE="+file,
+				`TTA_GATEWAY_SERVICES={"player-experience":"`+u.URL+`"}`), config.Host{})
 			assert.Contains(t, strings.Join(parts.Warnings, "\n"), "IN PRODUCTION")
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
@@ -438,4 +445,38 @@ func TestShutdownIsWhatItSays(t *testing.T) {
 	c := load(t, "TTA_GATEWAY_SHUTDOWN_TIMEOUT=3s")
 	assert.Zero(t, c.ShutdownGrace())
 	assert.Equal(t, 3*time.Second, c.ShutdownTimeout)
+}
+
+func TestShutdownEndsInTime(t *testing.T) {
+	release := make(chan struct{})
+	stuck := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	t.Cleanup(stuck.Close)
+	defer close(release)
+	c := load(t, "TTA_GATEWAY_PORT=0", "TTA_GATEWAY_SHUTDOWN_TIMEOUT=50ms", `TTA_GATEWAY_SERVICES={"player-experience":"`+stuck.URL+`"}`)
+	parts, err := c.Build(config.Host{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, parts.Close()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	ln, err := parts.Listen(ctx)
+	require.NoError(t, err)
+	g, err := gateway.New(parts.Options()...)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- g.Serve(ctx, ln) }()
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		r, _ := http.NewRequest(http.MethodPost, "http://"+ln.Addr().String()+"/api/v1/sessions", strings.NewReader("{}"))
+		_, value, _ := strings.Cut(bearer(t, strong, "p-1"), ": ")
+		r.Header.Set("Authorization", value)
+		if resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	eventually(t, "it is under way", func() bool {
+		return strings.Contains(get(g, "/metrics/prometheus", "From: 127.0.0.1").Body.String(), `gateway_admission_in_use{lane="therapeutic"} 1`)
+	})
+	cancel()
+	require.ErrorIs(t, <-done, context.DeadlineExceeded, "what does not end in time is cut, and that is told")
+	<-asked
 }

@@ -129,8 +129,10 @@ func (in *inspection) secrets() {
 	if in.AuditKey != "" && weak([]byte(in.AuditKey), auth.MinSecret) != nil {
 		in.bad("AUDIT_KEY", weak([]byte(in.AuditKey), auth.MinSecret).Error())
 	}
-	if in.MetricsToken != "" && len(in.MetricsToken) < 16 {
-		in.bad("METRICS_TOKEN", "shorter than 16 bytes, and "+in.exposure())
+	for name, token := range map[string]Secret{"METRICS_TOKEN": in.MetricsToken, "REGISTRY_TOKEN": in.RegistryToken} {
+		if token != "" && len(token) < 16 {
+			in.bad(name, "shorter than 16 bytes, and "+in.exposure())
+		}
 	}
 }
 

@@ -65,9 +65,10 @@ type Config struct {
 
 	MetricsEnabled        bool           `env:"TTA_GATEWAY_METRICS_ENABLED"`
 	PrometheusMetricsPath string         `env:"TTA_GATEWAY_PROMETHEUS_METRICS_PATH"`
-	MetricsToken          Secret         `env:"TTA_GATEWAY_METRICS_TOKEN"` // "": no bearer sees detail by it
-	AdminAddr             string         `env:"TTA_GATEWAY_ADMIN_ADDR"`    // "": no listener of their own for the endpoints
-	AdminAllow            []netip.Prefix `env:"TTA_GATEWAY_ADMIN_ALLOW"`   // none: detail for direct loopback callers only
+	MetricsToken          Secret         `env:"TTA_GATEWAY_METRICS_TOKEN"`  // "": no bearer sees detail by it
+	RegistryToken         Secret         `env:"TTA_GATEWAY_REGISTRY_TOKEN"` // "": no bearer registers instances by it
+	AdminAddr             string         `env:"TTA_GATEWAY_ADMIN_ADDR"`     // "": no listener of their own for the endpoints
+	AdminAllow            []netip.Prefix `env:"TTA_GATEWAY_ADMIN_ALLOW"`    // none: detail for direct loopback callers only
 	LogLevel              string         `env:"TTA_GATEWAY_LOG_LEVEL"`
 	StructuredLogging     bool           `env:"TTA_GATEWAY_STRUCTURED_LOGGING"`
 	Debug                 bool           `env:"TTA_GATEWAY_DEBUG"` // /docs and /openapi.json

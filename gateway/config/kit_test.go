@@ -136,6 +136,9 @@ func ask(g http.Handler, method, path, body string, headers ...string) *httptest
 			r.Host = value
 		case "From":
 			r.RemoteAddr = net.JoinHostPort(value, "1234")
+			if value == "127.0.0.1" {
+				r.Host = "127.0.0.1:8000" // as who is on this machine calls it
+			}
 		default:
 			r.Header.Add(name, value)
 		}

@@ -208,6 +208,7 @@ func TestWeakSecrets(t *testing.T) {
 		"a secret is as long as its hash (RFC 7518, section 3.2)")
 	assert.Contains(t, refused(t, "TTA_GATEWAY_HOST=0.0.0.0", "TTA_GATEWAY_JWT_SECRET_KEY="+strong+"\nshort"), "weak secret", "each of several counts")
 	assert.Contains(t, refused(t, "TTA_GATEWAY_HOST=0.0.0.0", secret, "TTA_GATEWAY_METRICS_TOKEN=short"), "TTA_GATEWAY_METRICS_TOKEN")
+	assert.Contains(t, refused(t, "TTA_GATEWAY_HOST=0.0.0.0", secret, "TTA_GATEWAY_REGISTRY_TOKEN=short"), "TTA_GATEWAY_REGISTRY_TOKEN")
 	assert.Contains(t, refused(t, "TTA_GATEWAY_HOST=0.0.0.0", secret, "TTA_GATEWAY_AUDIT_KEY=short"), "TTA_GATEWAY_AUDIT_KEY")
 	assert.Contains(t, refused(t), "TTA_GATEWAY_JWT_SECRET_KEY: not set", "an absent one always")
 }

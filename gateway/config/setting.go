@@ -137,6 +137,8 @@ var table = []Setting{
 		Doc: "A path of the Prometheus text beside /metrics/prometheus. At `/metrics` the Accept field decides between text and JSON."},
 	{Name: "TTA_GATEWAY_METRICS_TOKEN", Type: "secret", Secret: true, File: true, remedy: "write 16 random bytes or more, for example from: openssl rand -hex 24",
 		Doc: "Bearer token that lets a scraper see metrics and health detail."},
+	{Name: "TTA_GATEWAY_REGISTRY_TOKEN", Type: "secret", Secret: true, File: true, remedy: "write 16 random bytes or more, for example from: openssl rand -hex 24",
+		Doc: "Bearer token with which services register their instances at /registry/. Whoever has it gets people's words. Unset: only the admin role and the admin listener may."},
 	{Name: "TTA_GATEWAY_ADMIN_ADDR", Type: "address", remedy: somePlace,
 		Doc: "A second listener with metrics, health detail and the like for whoever can reach it: keep it private. Unset: none."},
 	{Name: "TTA_GATEWAY_ADMIN_ALLOW", Type: "networks", remedy: someNets,

@@ -70,7 +70,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"HEALTH_CHECK_INTERVAL": "7", "HEALTH_CHECK_TIMEOUT": "2", "READY_REQUIRES": "audit", "CIRCUIT_BREAKER_ENABLED": "no",
 		"CIRCUIT_BREAKER_FAILURE_THRESHOLD": "9", "CIRCUIT_BREAKER_TIMEOUT": "33", "THERAPEUTIC_SAFETY_ENABLED": "0",
 		"CRISIS_DETECTION_ENABLED": "off", "SAFETY_MONITORING_INTERVAL": "90s", "AUDIT_FILE": "audit.jsonl", "AUDIT_KEY": stronger,
-		"METRICS_ENABLED": "false", "PROMETHEUS_METRICS_PATH": "/prom", "METRICS_TOKEN": "0123456789abcdef", "ADMIN_ADDR": "127.0.0.1:9999",
+		"METRICS_ENABLED": "false", "PROMETHEUS_METRICS_PATH": "/prom", "METRICS_TOKEN": "0123456789abcdef", "REGISTRY_TOKEN": "fedcba9876543210", "ADMIN_ADDR": "127.0.0.1:9999",
 		"ADMIN_ALLOW": "192.0.2.0/24", "LOG_LEVEL": "ERROR", "STRUCTURED_LOGGING": "false", "DEBUG": "true",
 		"WEBSOCKET_ENABLED": "false", "WEBSOCKET_TIMEOUT": "60",
 	}
@@ -123,7 +123,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	const hush = "Hush-7f3e9b2a1c4d8e6f5a0b"
 	environ := []string{
 		"TTA_GATEWAY_JWT_SECRET_KEY=" + hush, "TTA_GATEWAY_REDIS_URL=redis://user:" + hush + "@cache:6379/2?password=" + hush,
-		"TTA_GATEWAY_REDIS_PASSWORD=" + hush, "TTA_GATEWAY_AUDIT_KEY=" + hush, "TTA_GATEWAY_METRICS_TOKEN=" + hush,
+		"TTA_GATEWAY_REDIS_PASSWORD=" + hush, "TTA_GATEWAY_AUDIT_KEY=" + hush, "TTA_GATEWAY_METRICS_TOKEN=" + hush, "TTA_GATEWAY_REGISTRY_TOKEN=" + hush,
 		`TTA_GATEWAY_SERVICES={"player-experience":["http://user:` + hush + `@story:8080"]}`,
 		"TTA_GATEWAY_HOST=0.0.0.0", "TTA_ENVIRONMENT=production",
 	}
@@ -134,7 +134,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 		shown += s.Value + "\n"
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-		for _, v := range []any{c.JWTSecretKey, c.RedisURL, c.AuditKey, c.MetricsToken, c.RedisPassword} {
+		for _, v := range []any{c.JWTSecretKey, c.RedisURL, c.AuditKey, c.MetricsToken, c.RegistryToken, c.RedisPassword} {
 			shown += fmt.Sprintf(verb, v)
 		}
 	}
