@@ -147,7 +147,7 @@ func text(resp *http.Response) string {
 
 // TestDemo is what a newcomer does in his first minute.
 func TestDemo(t *testing.T) {
-	s := start(t, nil, "-demo")
+	s := start(t, []string{"TTA_GATEWAY_JWT_EXPIRE_MINUTES=7"}, "-demo")
 	require.Eventually(t, func() bool { return strings.Contains(s.out.String(), "/stop") }, 10*time.Second, 5*time.Millisecond)
 	account := regexp.MustCompile(`"username":"(\w+)","password":"([^"]+)"`).FindStringSubmatch(s.out.String())
 	require.NotNil(t, account, "the commands name an account:\n%s", s.out)
@@ -155,9 +155,11 @@ func TestDemo(t *testing.T) {
 	login := s.do("POST", "/api/v1/auth/login", `{"username":"`+account[1]+`","password":"`+account[2]+`"}`, "")
 	require.Equal(t, 200, login.StatusCode)
 	var granted struct {
-		Token string `json:"access_token"`
+		Token   string `json:"access_token"`
+		Expires int    `json:"expires_in"`
 	}
 	require.NoError(t, json.NewDecoder(login.Body).Decode(&granted))
+	assert.Equal(t, 7*60, granted.Expires)
 
 	assert.Equal(t, 200, s.get("/demo/").StatusCode, "the chat page")
 	assert.Equal(t, 401, s.get("/api/v1/worlds").StatusCode)
