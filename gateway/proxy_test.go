@@ -57,11 +57,11 @@ func TestFaultsAreToldApart(t *testing.T) {
 		{desc: "too slow", service: hang, method: "GET", status: 504, code: "upstream_timeout", reached: 1},
 		{desc: "its own 503 passes", service: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
-			http.Error(w, "mine", 503)
+			http.Error(w, "mine", http.StatusServiceUnavailable)
 		}), method: "GET", status: 503, reached: 1},
 		{desc: "its own 429 passes", service: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
-			http.Error(w, "mine", 429)
+			http.Error(w, "mine", http.StatusTooManyRequests)
 		}), method: "GET", status: 429, reached: 1},
 	}
 	for _, tt := range tests {
