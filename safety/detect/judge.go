@@ -259,6 +259,9 @@ func (st *state) severity(p *program, f *found) (safety.Severity, uint16) {
 func (st *state) verdict(d *Detector) safety.Verdict {
 	v := safety.Verdict{Model: d.version, Language: st.language(d.prog)}
 	limits, logit := &profiles[d.profile], st.logit()
+	if st.direct == safety.Response && len(st.findings) > 0 {
+		logit = 0 // the model knows nothing of replies: the rules speak alone
+	}
 	var signals uint32
 	for i := range st.findings {
 		f := &st.findings[i]

@@ -321,6 +321,10 @@ func (c *compiler) macro(name, body string) {
 		c.owners = append(c.owners, pending{file: c.file, line: c.line, text: name, common: c.common})
 		return
 	}
+	if c.calls(n, id, map[int]bool{}) {
+		c.fail("macro %s calls itself", name)
+		return
+	}
 	c.prog.macros[id].tree = c.oneOf(c.prog.macros[id].tree, n)
 }
 
@@ -488,13 +492,15 @@ func (c *compiler) complain(text string) {
 
 func (c *compiler) linkMacro(id int, p pending) {
 	defer c.complain(p.text)
-	c.prog.macros[id].code = c.emit(nil, c.prog.macros[id].tree, 0)
+	m := &c.prog.macros[id]
+	m.code = c.emit(nil, m.tree, 0)
 }
 
 func (c *compiler) linkPattern(p pending) {
 	defer c.complain(p.text)
 	at := len(c.prog.entries)
 	p.entry.code, p.entry.needs = c.emit(nil, p.tree, 0), c.needs(p.tree)
+	c.steps(p.entry.code)
 	words, _ := c.anchor(p.tree)
 	if words == nil {
 		c.fail("%q wants at least one word that must stand in it", p.text)
@@ -531,6 +537,9 @@ func (c *compiler) classOf(words []string) uint16 {
 	key := string(c.key)
 	class, ok := c.sets[key]
 	if !ok {
+		if c.prog.classes >= 1<<16-1 {
+			panic(parseError("too many word classes"))
+		}
 		class = uint16(c.prog.classes)
 		c.prog.classes++
 		c.sets[key] = class

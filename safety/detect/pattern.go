@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -50,13 +51,14 @@ const (
 type instr struct {
 	op   uint8
 	arg  uint16
-	skip uint16 // of a guard: how many instructions
+	skip uint16 // of a guard: how many instructions; of a gap: its width
 }
 
 // macro is a pattern with a name. It is compiled once and called.
 type macro struct {
 	tree  node
 	code  []instr
+	steps int
 	words []string // of which one must stand in every match, nil unknown
 	cost  int
 	found bool // words and cost are known
@@ -145,7 +147,8 @@ func (c *compiler) oneOf(alts ...node) node {
 		}
 	}
 	if words != nil {
-		kids = append(kids, node{op: opClass, words: words})
+		slices.Sort(words)
+		kids = append(kids, node{op: opClass, words: slices.Compact(words)})
 	}
 	if len(kids) == 1 {
 		return kids[0]
@@ -305,7 +308,7 @@ func (c *compiler) emit(code []instr, n node, depth int) []instr {
 	case opCall:
 		code = append(code, instr{op: opCall, arg: uint16(n.n)})
 	case opGap:
-		code = append(code, instr{op: opGap, arg: c.blocked(n.n)<<4 | uint16(n.n)})
+		code = append(code, instr{op: opGap, arg: c.blocked(n.n), skip: uint16(n.n)})
 	case opNotNext, opNotPrev, opNext:
 		code = append(code, instr{op: n.op, arg: c.classOf(n.words)})
 	default:
@@ -352,8 +355,8 @@ func (s *scratch) run(code []instr, from uint64) uint64 {
 		case opClass:
 			cur = (cur & occ[in.arg]) << 1
 		case opGap:
-			room := s.words &^ occ[in.arg>>4]
-			for range in.arg & 15 {
+			room := s.words &^ occ[in.arg]
+			for range in.skip {
 				cur |= (cur & room) << 1
 			}
 		case opNotNext:
@@ -444,4 +447,47 @@ func (c *compiler) needs(n node) (classes []uint16) {
 		}
 	}
 	return classes
+}
+
+// calls reports whether a node calls a macro, directly or by another one. seen
+// are the macros that were looked at already.
+func (c *compiler) calls(n node, id int, seen map[int]bool) bool {
+	if n.op == opCall {
+		if n.n == id {
+			return true
+		}
+		if seen[n.n] {
+			return false
+		}
+		seen[n.n] = true
+		return c.calls(c.prog.macros[n.n].tree, id, seen)
+	}
+	for _, k := range n.kids {
+		if c.calls(k, id, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxSteps bounds the work of one pattern, macros and all, so that no pack can
+// make a text expensive.
+const maxSteps = 1 << 14
+
+// steps counts the instructions that a run of the code may execute.
+func (c *compiler) steps(code []instr) (n int) {
+	for i := range code {
+		n++
+		if code[i].op == opCall {
+			m := &c.prog.macros[code[i].arg]
+			if m.steps == 0 {
+				m.steps = c.steps(m.code)
+			}
+			n += m.steps
+		}
+		if n > maxSteps {
+			panic(parseError("a pattern of more than 16384 steps"))
+		}
+	}
+	return n
 }

@@ -178,6 +178,9 @@ func (s *scratch) push(t token) {
 	}
 	word := s.letters[t.from:t.to]
 	t.word = s.lex.find(hashWord(word))
+	if t.joint == '*' && s.rejoin(&t) {
+		return
+	}
 	if t.word == 0 {
 		s.repair(t, word)
 		return
@@ -374,7 +377,7 @@ func (s *scratch) rejoin(t *token) bool {
 		return false
 	}
 	last := &s.tokens[len(s.tokens)-1]
-	if t.flags&afterBreak != 0 || last.to != t.from || t.to-last.from > maxRun || last.flags&t.flags&single != 0 {
+	if t.flags&afterBreak != 0 || last.to != t.from || t.to-last.from > maxRun || last.flags&t.flags&single != 0 && t.joint != '*' {
 		return false
 	}
 	if t.joint == 0 && last.word != 0 {
