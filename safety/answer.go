@@ -114,11 +114,15 @@ func (c *composer) help() string {
 // shown is the help that goes into a reply's body. Help that is due only
 // because nothing could be judged stands in the headers alone.
 func (p *Passage) shown() *Help {
-	h := p.does.help
-	if h != nil && p.guard.plan.table.of(Request, Verdict{Severity: h.Severity})&ShowHelp != 0 {
+	if h := p.does.help; h != nil && p.guard.shows(h) {
 		return h
 	}
 	return nil
+}
+
+// shows reports whether the Policy puts help of this severity before the person.
+func (g *Guard) shows(h *Help) bool {
+	return g.ready().table.of(Request, Verdict{Severity: h.Severity})&ShowHelp != 0
 }
 
 // composeText changes a reply that is no JSON document.

@@ -267,6 +267,7 @@ func (b *Book) Help(languages, region string, severity Severity, categories ...C
 		Text:      strings.ReplaceAll(t.Messages[name], "{emergency}", cmpOr(place.Emergency.Phone, t.Words["emergency_number"])),
 		Resources: place.choose(t, severity, categories),
 		words:     t.Words,
+		hotline:   b.hotline(region),
 	}
 }
 
@@ -338,8 +339,10 @@ func (b *Book) line(t *texts, region string) string {
 }
 
 // hotline is a region's number for X-Crisis-Hotline, or where to find one.
-func (b *Book) hotline(region string) string {
-	all := b.Resources(region)
+func (b *Book) hotline(region string) string { return numberOf(b.Resources(region)) }
+
+// numberOf is the first number among resources, or else the first one's page.
+func numberOf(all []Resource) string {
 	for _, r := range all {
 		if r.Phone != "" {
 			return r.Phone

@@ -26,7 +26,8 @@ type Resource struct {
 }
 
 // Help is what a person in distress is given: a short text and where to turn.
-// It is data; [Help.Frame], [Help.Members] and [Help.String] render it.
+// It is data; [Help.Frame], [Help.Members], [Help.SetHeaders] and [Help.String]
+// render it.
 type Help struct {
 	Severity   Severity
 	Categories []Category
@@ -36,7 +37,8 @@ type Help struct {
 	Version    string // of the Book that it comes from
 	Resources  []Resource
 
-	words map[string]string // of the language: how to say "call"
+	words   map[string]string // of the language: how to say "call"
+	hotline string            // of the region, or where to find one
 }
 
 // Help returns what to give to the person behind a request now, at a severity:
@@ -44,11 +46,21 @@ type Help struct {
 // works on a nil Guard and without an [Inspector], for refusals and error pages
 // need it most when nothing else works.
 func (g *Guard) Help(r *http.Request, s Severity) Help {
+	return g.HelpFor(r, Verdict{Severity: s})
+}
+
+// HelpFor is [Guard.Help] for what was found in a person's own words: who is
+// worried about somebody else gets what such a person needs, each danger the
+// lines that know it, and who asks for no language the one that they wrote in.
+//
+// It is for the message that the verdict is on. Where a conversation stands
+// higher than that, other words were graver: give [Guard.Help] of the level then.
+func (g *Guard) HelpFor(r *http.Request, v Verdict) Help {
 	accept, region := acceptLanguage(r), ""
 	if g != nil {
 		region = ask(g.Region, r)
 	}
-	return g.book().Help(accept, cmpOr(region, regionOf(accept)), s)
+	return g.book().Help(cmpOr(accept, v.Language), cmpOr(region, regionOf(accept)), v.Severity, v.Categories...)
 }
 
 func acceptLanguage(r *http.Request) string {
@@ -143,6 +155,24 @@ func emptyNotNull[T any](list []T) []T {
 		return []T{}
 	}
 	return list
+}
+
+// SetHeaders says on a reply's headers that help is available, by
+// [SupportHeader], and which number to call, by [HotlineHeader].
+func (h Help) SetHeaders(header http.Header) {
+	header[SupportHeader] = availableValue
+	delete(header, HotlineHeader)
+	if line := h.line(); line != "" {
+		header[HotlineHeader] = []string{line}
+	}
+}
+
+// line is the region's number. Of help that is no book's it is the first one in it.
+func (h Help) line() string {
+	if h.hotline != "" || len(h.Resources) == 0 {
+		return h.hotline
+	}
+	return numberOf(h.Resources)
 }
 
 // mark is the "safety" member that tells a front end what it shows.

@@ -65,13 +65,12 @@ func HelpPage(g *Guard) http.Handler {
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
-		h := g.helpFor(r)
+		h := g.pageHelp(r)
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")
 		header.Set("Vary", "Accept, Accept-Language")
 		header.Set("Content-Language", h.Language)
-		header[SupportHeader] = availableValue
-		header[HotlineHeader] = []string{g.book().hotline(h.Region)}
+		h.SetHeaders(header)
 		if wantsJSON(r.Header["Accept"]) {
 			header.Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(h.Members())
@@ -83,8 +82,8 @@ func HelpPage(g *Guard) http.Handler {
 	})
 }
 
-// helpFor is Help for the region that the query names, if the book has it.
-func (g *Guard) helpFor(r *http.Request) Help {
+// pageHelp is Help for the region that the query names, if the book has it.
+func (g *Guard) pageHelp(r *http.Request) Help {
 	region := strings.ToUpper(r.URL.Query().Get("region"))
 	if slices.Contains(g.book().Regions(), region) {
 		return g.book().Help(acceptLanguage(r), region, None)

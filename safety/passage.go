@@ -52,9 +52,10 @@ type Passage struct {
 // recorded, a human is told. It puts the body back whole: r.Body reads as it
 // came, byte for byte, whatever its length.
 //
-// An error says that the body could not be read: it is too large for an
-// [http.MaxBytesReader] around it, it is broken, the client is gone. What had
-// arrived by then was judged nevertheless. There is no Passage then.
+// An error is a [*BodyError] and says that the body could not be read: it is too
+// large for an [http.MaxBytesReader] around it, it is broken, the client is gone.
+// What had arrived by then was judged nevertheless, and the error says what was
+// found. There is no Passage then.
 //
 // Only bodies are judged: not paths, queries or headers.
 func (g *Guard) Open(r *http.Request, max int64) (*Passage, error) {
@@ -81,7 +82,7 @@ func (g *Guard) Open(r *http.Request, max int64) (*Passage, error) {
 	if err := p.judgeBody(r, max); err != nil {
 		p.body.drop()
 		r.Body = p.body.source
-		return nil, err
+		return nil, &BodyError{Err: err, Verdict: p.verdict, Level: p.Level(), Help: p.does.help}
 	}
 	return p, nil
 }

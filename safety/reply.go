@@ -338,7 +338,6 @@ func (p *Passage) announce(header http.Header, looked bool) {
 		}
 	}
 	if p.does.help != nil {
-		header[SupportHeader] = availableValue
-		header[HotlineHeader] = []string{p.guard.book().hotline(p.does.help.Region)}
+		p.does.help.SetHeaders(header)
 	}
 }
