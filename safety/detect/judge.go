@@ -71,7 +71,6 @@ type state struct {
 	direct   safety.Direction
 	inGame   bool
 	real     bool // somebody said that this is not the game
-	signals  uint32
 	findings []found
 	votes    [8]uint16
 	gravest  float64 // the model's gravest opinion, noOpinion if it was not asked

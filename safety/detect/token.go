@@ -266,7 +266,7 @@ func (s *scratch) split(t token, at, width int) {
 	right.from = left.to + int32(width)
 	left.flags &^= hasApostrophe | hasSymbol
 	right.flags &^= hasApostrophe | afterBreak | afterStop
-	if bytes.IndexAny(s.letters[right.from:right.to], "!@$|+") < 0 {
+	if !bytes.ContainsAny(s.letters[right.from:right.to], "!@$|+") {
 		right.flags &^= hasSymbol
 	}
 	if bytes.IndexByte(s.letters[right.from:right.to], '\'') >= 0 {
