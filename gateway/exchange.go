@@ -37,11 +37,12 @@ type exchange struct {
 	span      trace.SpanContext
 	recording trace.Span // nil without a provider
 
-	identity auth.Identity
-	lane     ratelimit.Lane
-	level    safety.Severity // of the session, as far as it is known
-	verdict  safety.Verdict
-	passage  *safety.Passage // nil where nothing is inspected
+	identity  auth.Identity
+	lane      ratelimit.Lane
+	level     safety.Severity // of the session, as far as it is known
+	verdict   safety.Verdict
+	passage   *safety.Passage // nil where nothing is inspected
+	oversized bool            // the body says that it is longer than the route takes
 
 	service  string // who answered, "" if the gateway did
 	instance string
@@ -141,6 +142,10 @@ func (x *exchange) problemCode() string {
 	}
 	return x.problem.code
 }
+
+// inDanger reports whether something that was said calls for help, whatever
+// the route.
+func (x *exchange) inDanger() bool { return max(x.level, x.verdict.Severity) >= safety.Moderate }
 
 // therapeutic reports whether a refusal on this exchange must carry help.
 func (x *exchange) therapeutic() bool {

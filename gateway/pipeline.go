@@ -247,12 +247,16 @@ func (b *clientBody) watch(w *writer, r *http.Request, idle time.Duration) {
 }
 
 // limitBody bounds what is read of the body, and how slowly, and refuses at
-// once what says itself that it is longer.
+// once what says itself that it is longer; where somebody listens, once the
+// beginning of it has been heard.
 func (rt *route) limitBody(w http.ResponseWriter, r *http.Request, x *exchange) bool {
 	if rt.MaxBody > 0 && r.ContentLength > rt.MaxBody {
 		w.Header()["Connection"] = connectionClose // the rest will not be read
-		rt.state.refuse(w, r, problemTooLarge, nil)
-		return false
+		if rt.guard == nil {
+			rt.state.refuse(w, r, problemTooLarge, nil)
+			return false
+		}
+		x.oversized = true
 	}
 	x.body.limit, x.body.rate = max(rt.MaxBody, 0), max(rt.Timeouts.BodyRate, 0)
 	return true
@@ -321,6 +325,10 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request) {
 		defer x.passage.Close() // on every way out; a panic is noticed, too
 	}
 	rt.raise(r, x)
+	if x.oversized {
+		rt.state.refuse(w, r, problemTooLarge, nil)
+		return
+	}
 	if !within && x.lane < ratelimit.Crisis {
 		rt.overQuota(w, r, decision)
 		return
@@ -348,10 +356,14 @@ func (rt *route) inspect(w http.ResponseWriter, r *http.Request, x *exchange, wi
 			rt.skipped(r, "over quota")
 			return true
 		}
-		max = overQuotaPeek
+		max = peek
+	}
+	if x.oversized {
+		max = peek
 	}
 	p, err := rt.guard.Open(r, max)
 	if err != nil {
+		x.heard(err)
 		rt.state.refuse(w, r, bodyProblem(err), err)
 		return false
 	}
@@ -360,8 +372,9 @@ func (rt *route) inspect(w http.ResponseWriter, r *http.Request, x *exchange, wi
 	return true
 }
 
-// overQuotaPeek is how much of an over-quota message is looked at.
-const overQuotaPeek = 16 << 10
+// peek is how much is looked at of a message that will be refused unless it
+// tells of a crisis, or in any case.
+const peek = 16 << 10
 
 // admit waits for room, by lane, and hands on.
 func (rt *route) admit(w http.ResponseWriter, r *http.Request, x *exchange) {

@@ -449,6 +449,44 @@ func TestReplyHarmIsReplaced(t *testing.T) {
 	assert.Contains(t, resp.Body, `"turn":3`)
 }
 
+func TestARefusedBodyIsHeardAllTheSame(t *testing.T) {
+	gw := gatewaytest.New(t, gatewaytest.Services{"s": http.HandlerFunc(story)}, gateway.WithGuard(crisis()),
+		gateway.WithRoutes(gateway.Route{Pattern: "/", Service: "s", MaxBody: 20 << 10}))
+	long := `{"message":"i want to die","pad":"` + strings.Repeat("x", 30<<10) + `"}`
+	for desc, option := range map[string]gatewaytest.RequestOption{
+		"declared":   func(*http.Request) {},
+		"undeclared": func(r *http.Request) { r.ContentLength = -1 },
+	} {
+		t.Run(desc, func(t *testing.T) {
+			who := gw.As(desc)
+			resp := gw.Post("/", long, who, option)
+			require.Equal(t, 413, resp.Status)
+			p := problemOf(t, resp)
+			assert.NotEmpty(t, p["help"], "no therapeutic route, and yet")
+			assert.Equal(t, "available", resp.Header.Get("X-Crisis-Support"))
+			assert.NotEmpty(t, resp.Header.Get("X-Crisis-Hotline"))
+			assert.Equal(t, "high", gw.Log.Requests()[len(gw.Log.Requests())-1]["severity"])
+			assert.Equal(t, 200, gw.Post("/", `{"message":"it was too long"}`, who).Status)
+			assert.Equal(t, "crisis", gw.Log.Requests()[len(gw.Log.Requests())-1]["lane"], "the session is lifted")
+		})
+	}
+	assert.Equal(t, 2, gw.Instance("s", 0).Requests())
+}
+
+func TestARefusalSpeaksToWhoSpoke(t *testing.T) {
+	guard := &safety.Guard{Inspector: safetytest.Says(map[string]safety.Verdict{
+		"my friend wants to die": safetytest.Found(safety.High, safety.ThirdParty),
+		"i want to die":          safetytest.Found(safety.High, safety.SuicidalIdeation),
+	})}
+	gw := gatewaytest.New(t, gatewaytest.Services{"s": http.HandlerFunc(story)}, gateway.WithGuard(guard), open("s"))
+	gw.Instance("s", 0).Stop()
+	text := func(message string) any {
+		p := problemOf(t, gw.Post("/", `{"message":"`+message+`"}`))
+		return p["help"].(map[string]any)["text"]
+	}
+	assert.NotEqual(t, text("i want to die"), text("my friend wants to die"), "who worries about a friend is not asked whether they themselves are safe")
+}
+
 func TestHelpIsThereWhenTheServiceIsNot(t *testing.T) {
 	gw := gatewaytest.New(t, gatewaytest.Services{"s": http.HandlerFunc(story)}, gateway.WithGuard(crisis()),
 		gateway.WithRoutes(gateway.Route{Pattern: "/", Service: "s"}))

@@ -174,8 +174,8 @@ func (s *state) refuse(w http.ResponseWriter, r *http.Request, p *problem, cause
 		return
 	}
 	h := w.Header()
-	if s.guard != nil && x.level >= safety.Moderate {
-		setCrisisHeaders(h)
+	if x.inDanger() {
+		s.helpFor(r, x).SetHeaders(h)
 	}
 	h["Content-Type"] = problemType
 	h["Proxy-Status"] = []string{proxyStatus(p, cause)}
@@ -193,8 +193,6 @@ var (
 	noStore     = []string{"no-store"}
 )
 
-func setCrisisHeaders(h http.Header) { h.Set("X-Crisis-Support", "available") }
-
 func (s *state) problemBody(r *http.Request, x *exchange, p *problem, retryAfter int) []byte {
 	members := map[string]any{
 		"type":       problemBase + p.code,
@@ -209,7 +207,7 @@ func (s *state) problemBody(r *http.Request, x *exchange, p *problem, retryAfter
 	if retryAfter > 0 {
 		members["retry_after"] = retryAfter
 	}
-	if x.therapeutic() || p == problemAddress || x.level >= safety.Moderate {
+	if x.therapeutic() || p == problemAddress || x.inDanger() {
 		maps.Copy(members, s.helpFor(r, x).Members())
 	}
 	body, err := json.Marshal(members)
@@ -219,10 +217,14 @@ func (s *state) problemBody(r *http.Request, x *exchange, p *problem, retryAfter
 	return append(body, '\n')
 }
 
-// helpFor is the help that goes with a refusal: the standing one, or, to
-// somebody whose session is raised, the one for its level.
+// helpFor is the help that goes with a refusal: for what was just said, which
+// may be about somebody else; for the level of the session, if earlier words
+// raised it higher; else the standing one.
 func (s *state) helpFor(r *http.Request, x *exchange) safety.Help {
-	return s.guard.Help(r, max(x.level, x.verdict.Severity))
+	if x.level > x.verdict.Severity {
+		return s.guard.Help(r, x.level)
+	}
+	return s.guard.HelpFor(r, x.verdict)
 }
 
 func retryAfter(h http.Header) int {

@@ -102,6 +102,15 @@ func (rt *route) skipped(r *http.Request, reason string) {
 	rt.state.metrics.Skipped(rt.Pattern, safety.Request.String(), "http", reason, max(r.ContentLength, 0))
 }
 
+// heard takes over what the guard made of a body that could not be read to its
+// end: the refusal that follows carries the help that is due.
+func (x *exchange) heard(err error) {
+	var broken *safety.BodyError
+	if errors.As(err, &broken) {
+		x.verdict, x.level = broken.Verdict, max(x.level, broken.Level)
+	}
+}
+
 func (rt *route) overQuota(w http.ResponseWriter, r *http.Request, d ratelimit.Decision) {
 	x := exchangeOf(r)
 	ratelimit.SetHeaders(w.Header(), d, rt.state.quotas.Headers)
