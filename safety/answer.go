@@ -64,6 +64,9 @@ func (p *Passage) answer(status int, header http.Header, held []byte, cut string
 
 // compose returns the changed reply and its type, or nil where nothing changes.
 func (c *composer) compose() (body []byte, contentType string) {
+	if c.passage.owes(c.status) && !c.carries() {
+		return c.anew(), problemType
+	}
 	switch c.question.kind {
 	case empty, binaryData:
 		return nil, ""

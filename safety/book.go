@@ -64,7 +64,7 @@ const (
 
 var (
 	messageNames = append(slices.Clone(severityNames[:]), thirdPartyText)
-	replyNames   = []string{"replaced", "held", "footer", "unreadable"}
+	replyNames   = []string{"replaced", "held", "footer", "unreadable", "failed"}
 	wordNames    = []string{"emergency", "emergency_number", "call", "text", "page_title", "page_regions"}
 )
 

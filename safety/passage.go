@@ -256,6 +256,10 @@ func listed(categories []Category) string {
 //     gets the members "crisis_resources" and "safety", and with a status of 400
 //     or above help comes first in its "message" and "detail". A text/plain
 //     reply gets it first. Every other byte stays as it was.
+//   - Where help is due to somebody whom the service refuses, with a status of 400
+//     or above, and the error's body can carry none (it is empty, an array, HTML,
+//     undecodable, a stream), a problem document (RFC 9457) stands in its place:
+//     with the same status, the code "upstream_error", and the help.
 //   - Every other reply (an array, HTML, no content, a part of something, a
 //     stream) stays as it is. Wherever help is due, the headers
 //     [SupportHeader] and [HotlineHeader] say so.

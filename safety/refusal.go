@@ -2,6 +2,7 @@ package safety
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 )
 
@@ -42,4 +43,42 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, text, status)
+}
+
+const problemType = "application/problem+json"
+
+// owes reports whether a person whom the service refuses with this status must
+// find help in the body of the refusal.
+func (p *Passage) owes(status int) bool { return status >= 400 && p.shown() != nil }
+
+// carries reports whether the reply has a place for help: it is a JSON object,
+// has the string that [Rule.Reply] names, or is a text.
+func (c *composer) carries() bool {
+	switch {
+	case c.cut || c.question.kind == empty || c.question.kind == binaryData:
+		return false
+	case c.question.kind != jsonText:
+		return c.isPlain()
+	}
+	j := jsonEditor{doc: c.doc}
+	_, _, isObject := j.members()
+	return isObject || len(j.strings(c.passage.guard.plan.reply, true)) > 0
+}
+
+// anew is a problem document (RFC 9457) for the place of an error that carries no
+// help. Its message is in the member that TTA's front end shows, and in the
+// standard's.
+func (c *composer) anew() []byte {
+	sentence, harmful := c.harmful()
+	if !harmful {
+		sentence = c.passage.exchange.sentence("failed")
+	}
+	h := c.passage.shown()
+	text, title := paragraphs(h.String(), sentence), cmpOr(http.StatusText(c.status), "Error")
+	members := map[string]any{
+		"title": title, "error": title, "status": c.status, "code": "upstream_error",
+		"message": text, "detail": text, "safety": h.mark(),
+	}
+	maps.Copy(members, h.Members())
+	return jsonOf(members)
 }

@@ -51,6 +51,10 @@ func (r *reply) WriteHeader(status int) {
 	}
 	r.status, r.expects = status, declaredLength(r.w.Header())
 	if reason, hold := r.passage.holds(status, r.w.Header()); !hold {
+		if reason != "" && r.passage.owes(status) {
+			r.answerAnew()
+			return
+		}
 		r.pass(reason)
 		return
 	}
@@ -65,6 +69,18 @@ func (r *reply) pass(reason string) {
 	r.mode, r.skipped = passing, reason
 	r.passage.announce(r.w.Header(), false)
 	r.w.WriteHeader(r.status)
+}
+
+// answerAnew sends an answer of our own in the place of an error whose body will
+// not even be looked at. Its body may never end, so this one is sent at once.
+func (r *reply) answerAnew() {
+	c := composer{passage: r.passage, status: r.status, question: new(inquiry)}
+	body, header := c.anew(), r.w.Header()
+	r.mode = discarding
+	replaceBody(header, len(body), problemType)
+	r.passage.announce(header, false)
+	r.send(header, body)
+	_ = http.NewResponseController(r.w).Flush() // who cannot, sends it at the end
 }
 
 // Write holds p, or writes it through.
@@ -198,11 +214,7 @@ func (r *reply) settle(cut string) {
 	defer answer.release()
 	r.mode, r.skipped = passing, cut
 	if answer.changed() {
-		dropValidators(header)
-		header["Content-Length"] = []string{strconv.Itoa(len(answer.body))}
-		if answer.contentType != "" {
-			header["Content-Type"] = []string{answer.contentType}
-		}
+		replaceBody(header, len(answer.body), answer.contentType)
 		r.mode = discarding
 	}
 	r.passage.announce(header, answer.looked)
@@ -256,6 +268,20 @@ func dropValidators(header http.Header) {
 		delete(header, name)
 	}
 	header["Cache-Control"] = []string{"no-store"}
+}
+
+// replaceBody makes the header that of a changed body. Of one with a type of its
+// own nothing is true any more that was said of the old one (RFC 9110 section 8).
+func replaceBody(header http.Header, length int, contentType string) {
+	dropValidators(header)
+	header["Content-Length"] = []string{strconv.Itoa(length)}
+	if contentType == "" {
+		return
+	}
+	for _, name := range [...]string{"Content-Disposition", "Content-Language", "Content-Location", "Content-Range"} {
+		delete(header, name)
+	}
+	header["Content-Type"] = []string{contentType}
 }
 
 func declaredLength(header http.Header) int64 {
