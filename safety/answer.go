@@ -58,6 +58,7 @@ func (p *Passage) answer(status int, header http.Header, held []byte, cut string
 	}
 	a.body, a.contentType = c.compose()
 	a.looked = q.verdict.Skipped == ""
+	p.exchange.said = &p.verdict
 	p.exchange.recordVerdict(p.ctx, Response, q.verdict, consequences{level: p.does.level, done: c.done}, c.actions)
 	return a
 }

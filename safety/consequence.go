@@ -14,7 +14,8 @@ type exchange struct {
 	guard                      *Guard
 	transport                  string
 	route, session, subject    string
-	language, region, fallback string // fallback: of Accept-Language
+	language, region, fallback string   // fallback: of Accept-Language
+	said                       *Verdict // on what the person said, nil where that is not known here
 }
 
 // key returns under what the conversation is remembered.
@@ -129,12 +130,31 @@ func (x *exchange) recordVerdict(ctx context.Context, d Direction, v Verdict, c 
 	if !found && !owed && len(c.done) == 0 {
 		return Event{}
 	}
+	if d == Request {
+		said := v
+		x.said = &said
+	}
 	e := x.event(d, v, c)
 	if v.Unknown() {
 		e.Kind = KindUnknown
 	}
-	x.record(ctx, e)
+	x.record(x.apart(ctx), e)
 	return e
+}
+
+// apart is the context of what goes on after its request: it has its values but
+// not its end, and a verdict of its own. The one in the context may be a host's
+// record of the request, which is written while this one is read.
+func apart(ctx context.Context, v Verdict) context.Context {
+	return NewContext(context.WithoutCancel(ctx), v)
+}
+
+// apart is apart with the verdict on what the person said, as far as it is known.
+func (x *exchange) apart(ctx context.Context) context.Context {
+	if x.said != nil {
+		return apart(ctx, *x.said)
+	}
+	return apart(ctx, FromContext(ctx))
 }
 
 func (x *exchange) event(d Direction, v Verdict, c consequences) Event {
@@ -159,13 +179,12 @@ func rulesOf(v Verdict) (rules []string) {
 	return rules
 }
 
-// record hands an event to the Auditor in the background.
+// record hands an event to the Auditor in the background; ctx is apart already.
 func (x *exchange) record(ctx context.Context, e Event) {
 	g := x.guard
 	if g.Auditor == nil {
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
 	kept := g.shared().errands.record(func() {
 		if err := recordSafely(ctx, g.Auditor, e); err != nil {
 			x.observeFate(e, "audit failed")
@@ -186,7 +205,7 @@ func (x *exchange) observeFate(e Event, action string) {
 // escalate tells a human in the background, and records what became of it.
 func (x *exchange) escalate(ctx context.Context, e Event) {
 	g := x.guard
-	ctx = context.WithoutCancel(ctx)
+	ctx = x.apart(ctx)
 	begun := g.shared().errands.escalate(func() {
 		within, cancel := context.WithTimeout(ctx, orDefault(g.EscalationTimeout, DefaultEscalationTimeout))
 		defer cancel()

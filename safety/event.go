@@ -46,8 +46,10 @@ const (
 
 // Auditor keeps events. Record must be safe for simultaneous use and must not
 // keep the event's slices. A [Guard] calls it from its own background worker,
-// one event after the other in the order in which they happened; an error is
-// counted as an [Observation] with Action "audit failed".
+// one event after the other in the order in which they happened, with a context
+// that has the request's values and not its end, and in it, for [FromContext], the
+// verdict on what the person said. An error is counted as an [Observation] with
+// Action "audit failed".
 type Auditor interface {
 	Record(context.Context, Event) error
 }

@@ -244,7 +244,7 @@ func (g *Guard) judgeAside(ctx context.Context, c Content) (Verdict, error) {
 		Verdict
 		error
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.deadline())
+	ctx, cancel := context.WithTimeout(apart(ctx, FromContext(ctx)), g.deadline())
 	done := make(chan answer, 1)
 	c.Text = append([]byte(nil), c.Text...)
 	defer cancel()

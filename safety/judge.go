@@ -87,7 +87,7 @@ func (q *inquiry) runAside(ctx context.Context) {
 		return
 	}
 	// A person who closes the page has still said what they said.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.guard.deadline())
+	ctx, cancel := context.WithTimeout(apart(ctx, FromContext(ctx)), q.guard.deadline())
 	aside, done := *q, make(chan struct{})
 	aside.doc, aside.partial = bytes.Clone(q.doc), new(atomic.Pointer[Verdict])
 	partial := aside.partial
