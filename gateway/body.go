@@ -150,6 +150,9 @@ func (b *clientBody) Close() error { return nil }
 
 // err is why the body could not be read, nil if it could.
 func (b *clientBody) err() error {
+	if b == nil {
+		return nil
+	}
 	if f := b.failure.Load(); f != nil {
 		return f.err
 	}
@@ -176,7 +179,7 @@ func (b *clientBody) begins(duplex bool) (closing bool) {
 // cut ends all reading before the handler returns, and on HTTP/1 waits for it:
 // after that the body belongs to the server. It may be called more than once.
 func (b *clientBody) cut() {
-	if b.rc == nil || b.ended.Load() || b.over.Swap(true) {
+	if b == nil || b.ended.Load() || b.over.Swap(true) {
 		return
 	}
 	if !b.h1 {

@@ -22,7 +22,7 @@ type exchange struct {
 
 	state *state // the table and settings that this request lives under
 	w     writer
-	body  clientBody // of the request, if it has one
+	body  *clientBody // of the request, nil without one
 	start time.Time
 
 	origin
@@ -31,7 +31,7 @@ type exchange struct {
 	address string // client, as text; see clientText
 	raw     string // the path as it came
 	match   match
-	limits  [2]ratelimit.Limit // room for those of most routes
+	limits  [1]ratelimit.Limit // room for those of most routes
 	fields  [fieldCount]string // values of header fields; see field
 
 	span      trace.SpanContext

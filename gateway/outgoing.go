@@ -13,8 +13,8 @@ import (
 // openBody decides how the body travels: whole, if the guard holds it whole;
 // otherwise as it comes, while the answer may already be on its way back.
 func (j *job) openBody() {
-	b := &j.x.body
-	if b.rc == nil {
+	b := j.x.body
+	if b == nil {
 		return
 	}
 	if j.x.passage != nil {
@@ -31,7 +31,7 @@ func (j *job) openBody() {
 
 // streams reports whether what is sent is the caller's own stream, and not
 // what a guard made of it.
-func (j *job) streams() bool { return j.r.Body == io.ReadCloser(&j.x.body) }
+func (j *job) streams() bool { return j.r.Body == io.ReadCloser(j.x.body) }
 
 // request builds what is sent to an instance: the caller's request with its
 // own path and query byte for byte, on another host.
@@ -69,12 +69,12 @@ func (a *attempt) attachBody(out *http.Request) {
 	j := a.j
 	out.Trailer = nil
 	switch {
-	case j.x.body.rc == nil || j.isHeld && len(j.held) == 0:
+	case j.x.body == nil || j.isHeld && len(j.held) == 0:
 		out.Body, out.ContentLength = j.empty(), 0
 	case j.isHeld:
 		out.Body, out.ContentLength = heldBody{bytes.NewReader(j.held)}, int64(len(j.held))
 	case j.streams():
-		s := &sending{b: &j.x.body, from: j.r.Trailer, to: sentTrailers(j.r.Trailer)}
+		s := &sending{b: j.x.body, from: j.r.Trailer, to: sentTrailers(j.r.Trailer)}
 		if a.timer != nil {
 			s.progress = a.progress
 		}

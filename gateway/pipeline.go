@@ -26,7 +26,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.w.ResponseWriter, x.w.h2, x.w.stall = w, r.ProtoMajor >= 2, defaultIdleTimeout
 	r = r.WithContext(x) // a copy: what follows is not done to the host's own
 	s.name(x, r)
-	x.body.watch(&x.w, r, x.w.stall)
+	x.watchBody(r)
 	defer s.record(x, r)
 	s.rescue(x, r)
 }
@@ -236,14 +236,17 @@ func (rt *route) enter(w http.ResponseWriter, r *http.Request, x *exchange) {
 	rt.allowed.ServeHTTP(w, r)
 }
 
-// watch keeps an eye on the body of a request, whoever reads it or does not.
-func (b *clientBody) watch(w *writer, r *http.Request, idle time.Duration) {
+// watchBody keeps an eye on the body of a request, whoever reads it or does
+// not.
+func (x *exchange) watchBody(r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return
 	}
-	b.rc, b.control, b.h1 = r.Body, http.NewResponseController(w.ResponseWriter), r.ProtoMajor == 1
-	b.idle, b.expects = idle, r.Header["Expect"] != nil
-	w.body, r.Body = b, b
+	b := &clientBody{
+		rc: r.Body, control: http.NewResponseController(x.w.ResponseWriter), h1: r.ProtoMajor == 1,
+		idle: x.w.stall, expects: r.Header["Expect"] != nil,
+	}
+	x.body, x.w.body, r.Body = b, b, b
 }
 
 // limitBody bounds what is read of the body, and how slowly, and refuses at
@@ -258,7 +261,9 @@ func (rt *route) limitBody(w http.ResponseWriter, r *http.Request, x *exchange) 
 		}
 		x.oversized = true
 	}
-	x.body.limit, x.body.rate = max(rt.MaxBody, 0), max(rt.Timeouts.BodyRate, 0)
+	if b := x.body; b != nil {
+		b.limit, b.rate = max(rt.MaxBody, 0), max(rt.Timeouts.BodyRate, 0)
+	}
 	return true
 }
 

@@ -147,7 +147,7 @@ func (j *job) repeatable() bool {
 	if blameless(j.last.problem) || !j.last.unsent && !idempotent(j.r.Method) {
 		return false
 	}
-	return j.isHeld || j.x.body.rc == nil || j.streams() && j.x.body.repeatable()
+	return j.isHeld || j.x.body == nil || j.streams() && j.x.body.repeatable()
 }
 
 // left is what remains of the time in which the answer must begin.
