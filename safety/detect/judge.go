@@ -143,10 +143,18 @@ func (s *scratch) vote(st *state) {
 func (s *scratch) look(st *state) {
 	s.round++
 	s.todo = s.todo[:0]
+	var seen uint64
+	for i := range s.window {
+		seen |= wordBit(s.window[i].word)
+	}
 	for i := range s.window {
 		for _, at := range s.prog.anchors[s.window[i].word] {
-			if s.tried[at] != s.round {
-				s.tried[at] = s.round
+			if s.tried[at] == s.round {
+				continue
+			}
+			s.tried[at] = s.round
+			m := &s.prog.entries[at].masks
+			if seen&m[0] != 0 && seen&m[1] != 0 && seen&m[2] != 0 {
 				s.todo = append(s.todo, at)
 			}
 		}

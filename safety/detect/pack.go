@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -36,7 +37,8 @@ type rule struct {
 
 // entry is one compiled pattern: of a rule, or of a frame.
 type entry struct {
-	needs    []uint16 // classes that must all be in the window
+	masks    [3]uint64 // of each of its rarest needs: the bits of the words that meet it
+	needs    []uint16  // classes that must all be in the window
 	code     []instr
 	rule     int32 // index of the rule, -1 for a frame
 	frame    frameKind
@@ -459,6 +461,7 @@ func (c *compiler) link() {
 		c.prog.lex.heat(c.word(w))
 	}
 	c.spread()
+	c.mask()
 	c.prog.mute = make([]bool, len(c.prog.lex.words))
 	for _, face := range [...]string{":laugh:", ":cry:", ":sad:", ":upside:", ":blood:"} {
 		c.prog.mute[c.prog.lex.find(hashWord([]byte(face)))] = true
@@ -573,6 +576,35 @@ func (c *compiler) spread() {
 				if p.kindOf[id] == 0 {
 					p.kindOf[id] = p.kindOf[stem]
 				}
+			}
+		}
+	}
+}
+
+// wordBit is a word's bit in the mask of a window.
+func wordBit(id uint16) uint64 { return 1 << (uint32(id) * 0x9E3779B1 >> 26) }
+
+// mask gives every pattern the masks of its most selective needs, by which most
+// candidates fall before a window is looked at closely.
+func (c *compiler) mask() {
+	p := c.prog
+	ofClass := make([]uint64, p.classes)
+	for id, classes := range p.ofWord {
+		for _, class := range classes {
+			ofClass[class] |= wordBit(uint16(id))
+		}
+	}
+	for i := range p.entries {
+		e := &p.entries[i]
+		var masks []uint64
+		for _, class := range e.needs {
+			masks = append(masks, ofClass[class])
+		}
+		slices.SortFunc(masks, func(a, b uint64) int { return bits.OnesCount64(a) - bits.OnesCount64(b) })
+		for j := range e.masks {
+			e.masks[j] = ^uint64(0)
+			if j < len(masks) {
+				e.masks[j] = masks[j]
 			}
 		}
 	}
