@@ -297,7 +297,7 @@ func (st *state) verdict(d *Detector) safety.Verdict {
 		v.Findings = append(v.Findings, safety.Finding{Rule: "model", Category: safety.SuicidalIdeation, Severity: lifted, Start: 0, End: st.offset})
 		sum(&v)
 	}
-	v.Score = score(v.Severity, logit)
+	v.Score = score(v.Severity, logit+weightOf(v.Findings))
 	return v
 }
 

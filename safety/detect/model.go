@@ -92,3 +92,16 @@ func score(level safety.Severity, logit float64) float64 {
 var severityLogit = [safety.Imminent + 1]float64{-3.5, -1, 1.2, 2.6, 3.6}
 
 const modelShare = 0.35
+
+// weightOf is what findings beside the gravest add to the log odds: somebody who
+// says it in several ways means it.
+func weightOf(findings []safety.Finding) float64 {
+	rules, more := map[string]bool{}, 0.0
+	for _, f := range findings {
+		if !rules[f.Rule] {
+			rules[f.Rule] = true
+			more += float64(f.Severity)
+		}
+	}
+	return min(6, max(0, more-2)*0.7)
+}
