@@ -36,7 +36,8 @@ func (x *exchange) follow(ctx context.Context, v Verdict, heard course, always S
 		weighed.Severity = max(v.Severity, heard.level)
 	}
 	actions := x.guard.ready().table.of(Request, weighed)
-	unknown := v.Skipped == SkippedInspectorFailed
+	failed := v.Skipped == SkippedInspectorFailed
+	unknown := failed || unread(v)
 	if actions&(ShowHelp|Raise|Escalate) == 0 && !unknown {
 		c.level = max(v.Severity, heard.level, x.level(ctx))
 		x.recordVerdict(ctx, Request, v, c, actions)
@@ -45,7 +46,7 @@ func (x *exchange) follow(ctx context.Context, v Verdict, heard course, always S
 	now := time.Now()
 	state, due := x.update(ctx, weighed.Severity, actions, unknown, now)
 	c.level = max(v.Severity, heard.level, state.LevelAt(now))
-	if due.help || always <= Moderate && (unknown || weighed.Severity >= always && actions&ShowHelp != 0) {
+	if due.help || always <= Moderate && (failed || weighed.Severity >= always && actions&ShowHelp != 0) {
 		help := x.help(weighed)
 		c.help = &help
 		c.done = append(c.done, "help")
@@ -62,6 +63,12 @@ func (x *exchange) follow(ctx context.Context, v Verdict, heard course, always S
 	}
 	return c
 }
+
+// unread reports whether something was said in a coding or charset that we cannot
+// undo. It may be anything, so the standing help is due, but only once in a
+// while: a client that always writes so must not be told with every reply. What
+// is no text is no reason, and neither is what was judged in part.
+func unread(v Verdict) bool { return v.Severity == None && v.Skipped == SkippedCoding }
 
 // dues is what is due in a conversation now.
 type dues struct{ help, escalation bool }

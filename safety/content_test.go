@@ -46,9 +46,10 @@ func TestWhatAnInspectorIsShown(t *testing.T) {
 		{"a lone string", "application/json", ` "one" `, nil, []string{"one"}, ""},
 		{"a lone string whatever the fields", "application/json", `"one"`, []string{"x"}, []string{"one"}, ""},
 		{"twice the same name", "application/json", `{"m":"one","m":"two"}`, []string{"m"}, []string{"one", "two", "one two"}, ""},
-		{"no credentials", "application/json", `{"password":"a b","refreshToken":"c d","API-Key":"e f","secret":{"x":"g h"},"m":"one"}`, nil, []string{"one"}, ""},
+		{"no credentials", "application/json", `{"password":"a b","refreshToken":"c d","API-Key":"e f","client_secret":{"x":"g h"},"m":"one"}`, nil, []string{"one"}, ""},
 		{"no credentials below a path", "application/json", `{"c":{"token":"a b","m":"one"}}`, []string{"c"}, []string{"one"}, ""},
-		{"a credential by its path", "application/json", `{"secret":"one"}`, []string{"secret"}, []string{"one"}, ""},
+		{"a credential by its path", "application/json", `{"token":"one"}`, []string{"token"}, []string{"one"}, ""},
+		{"a secret is something told", "application/json", `{"secret":"one","secrets":{"secret":["two"]}}`, nil, []string{"one", "two", "one two"}, ""},
 		{"no identifiers", "application/json", `{"id":"7f9c24e8-3b12-4f11-9c1d-2a6b8f0e4d55","at":"2026-11-22T20:00:00Z","m":"one"}`, nil, []string{"one"}, ""},
 		{"a path", "application/json", `{"content":{"text":"one","id":"x"},"text":"two"}`, []string{"content.text"}, []string{"one"}, ""},
 		{"a path in other letters", "application/json", `{"Content":{"TEXT":"one"}}`, []string{"content.text"}, []string{"one"}, ""},
@@ -81,6 +82,18 @@ func TestWhatAnInspectorIsShown(t *testing.T) {
 		{"none of a form's fields is there", "application/x-www-form-urlencoded", "massage=one", []string{"message"}, []string{"one"}, ""},
 		{"JSON that says it is a form", "application/x-www-form-urlencoded", `{"message":"one","n":"x"}`, []string{"message"}, []string{"one"}, ""},
 		{"JSON and a form at once", "application/x-www-form-urlencoded", `{"a":"x","message":"one&message=two"}`, []string{"message"}, []string{`two"}`, "one&message=two", `two"} one&message=two`}, ""},
+		{"a text that says it is a form", "application/x-www-form-urlencoded", "one two+three", nil, []string{"one two three"}, ""},
+		{"such a text where fields are named", "application/x-www-form-urlencoded", "one two", []string{"message"}, []string{"one two", "one two"}, ""},
+		{"what follows a bare & in a form", "application/x-www-form-urlencoded", "message=one & two&x=y", []string{"message"}, []string{"one ", " two", "one   two"}, ""},
+		{"a text with an equals sign in it", "application/x-www-form-urlencoded", "so one = two&api key=z", nil, []string{"so one = two"}, ""},
+		{"nothing between ampersands", "application/x-www-form-urlencoded", "&&a=one&", nil, []string{"one"}, ""},
+		{"a form of a credential only", "application/x-www-form-urlencoded", "api+key=z", nil, nil, ""},
+		{"JSON that Python reads, said to be a form", "application/x-www-form-urlencoded", `{"message":"on\u0065","x":NaN}`, []string{"message"}, []string{"one", `{"message":"one","x":NaN}`, `one {"message":"one","x":NaN}`}, ""},
+		{"a text like JSON, said to be a form", "application/x-www-form-urlencoded", `[sighs] one`, nil, []string{`[sighs] one`}, ""},
+		{"two documents", "application/json", "{\"m\":\"one\"}\n{\"n\":\"x\",\"m\":\"two\"}", []string{"m"}, []string{"one", "two", "one two"}, safety.SkippedMalformed},
+		{"documents in lines", "application/x-ndjson", "{\"m\":\"one\",\"token\":\"x\"}\n{\"m\":\"two\"}\n", nil, []string{"one", "two", "one two"}, ""},
+		{"two documents that say they are a form", "application/x-www-form-urlencoded", `{"m":"one"}{"m":"two"}`, []string{"m"}, []string{"one", "two", "one two"}, ""},
+		{"a document and a text", "application/json", `{"m":"one"} and two`, []string{"m"}, []string{"one", `{"m":"one"} and two`, `one {"m":"one"} and two`}, safety.SkippedMalformed},
 		{"a broken form", "application/x-www-form-urlencoded", "message=one%zz", nil, []string{"one%zz"}, safety.SkippedMalformed},
 		{"multipart without a boundary", "multipart/form-data", "one", nil, []string{"one"}, safety.SkippedMalformed},
 	}
@@ -120,6 +133,58 @@ func TestMultipartPartsAreJudgedByWhatTheyAre(t *testing.T) {
 	got, skipped = shown(t, nil, w.FormDataContentType(), b.String()[:b.Len()-40])
 	assert.Contains(t, got, "one")
 	assert.Equal(t, safety.SkippedMalformed, skipped)
+}
+
+func TestPartsInATransferEncodingAreRead(t *testing.T) {
+	tests := []struct{ desc, encoding, text, want, skipped string }{
+		{"base64", "base64", "b25l", "one", ""},
+		{"base64 in lines", "Base64", "b2\r\n5l\r\n", "one", ""},
+		{"false base64", "base64", "one two", "one two", safety.SkippedMalformed},
+		{"quoted-printable", "quoted-printable", "o=6Ee", "one", ""},
+		{"none", "8bit", "one", "one", ""},
+		{"one that nobody knows", "rot13", "bar", "bar", safety.SkippedCoding},
+	}
+	for _, tt := range tests {
+		t.Run(tt.desc, func(t *testing.T) {
+			for _, more := range []string{"", `; filename=""`, `; filename="a.txt"`} {
+				body := "--b\r\nContent-Disposition: form-data; name=\"m\"" + more + "\r\nContent-Transfer-Encoding: " + tt.encoding +
+					"\r\n\r\n" + tt.text + "\r\n--b--\r\n"
+				got, skipped := shown(t, nil, "multipart/form-data; boundary=b", body)
+				assert.Equal(t, []string{tt.want}, got)
+				assert.Equal(t, tt.skipped, skipped)
+			}
+		})
+	}
+}
+
+// What is left out of a message because of its name is counted as left out.
+func TestCredentialsAreCountedAsLeftOut(t *testing.T) {
+	tests := []struct {
+		desc, contentType, body string
+		left                    int64
+	}{
+		{"none", "application/json", `{"message":"one"}`, 0},
+		{"a member", "application/json", `{"message":"one","password":"two"}`, 5},
+		{"members below one", "application/json", `{"client_secret":{"a":"two","b":["x"],"n":1},"m":"one"}`, 8},
+		{"a form's", "application/x-www-form-urlencoded", "message=one&password=two", 3},
+		{"a part's", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\ntwo\r\n--b--\r\n", 3},
+		{"none where a broken document is judged whole", "application/json", `{"password":"two","x":NaN}`, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.desc, func(t *testing.T) {
+			var seen safetytest.Observer
+			g := &safety.Guard{Inspector: script(), Observe: seen.Observe, Fields: []string{"nowhere"}}
+			post(t, g.Wrap(&service{}), tt.contentType, tt.body)
+			looked, left := seen.Bytes(safety.Request)
+			assert.Equal(t, tt.left, left)
+			assert.Equal(t, int64(len(tt.body)), looked+left, "every byte once")
+			for _, o := range seen.All() {
+				if o.Direction == safety.Request && !o.Inspected {
+					assert.Equal(t, safety.SkippedCredential, o.Skipped)
+				}
+			}
+		})
+	}
 }
 
 func TestASentenceCutOverFieldsIsFoundAndHarmlessNeighboursAreNot(t *testing.T) {

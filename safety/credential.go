@@ -2,12 +2,12 @@ package safety
 
 // credentials are the names of members and form fields whose values are never
 // shown to an Inspector, unless a path names them. Compared in lower case,
-// without separators.
+// without separators. "secret" alone is not among them: it is what people tell.
 var credentials = map[string]bool{
 	"password": true, "passwd": true, "passphrase": true, "pwd": true,
 	"currentpassword": true, "newpassword": true, "oldpassword": true,
 	"confirmpassword": true, "passwordconfirmation": true, "passwordconfirm": true,
-	"secret": true, "clientsecret": true, "secretkey": true, "privatekey": true,
+	"clientsecret": true, "secretkey": true, "privatekey": true,
 	"apikey": true, "xapikey": true, "accesskey": true, "token": true,
 	"accesstoken": true, "refreshtoken": true, "idtoken": true, "csrftoken": true,
 	"resettoken": true, "sessiontoken": true, "authorization": true,

@@ -55,7 +55,17 @@
 // counts only if it says more than its parts did. Forms, multipart bodies, plain
 // text, gzip, deflate and zstd, UTF-16 and Latin-1 are read likewise. A JSON
 // document that is broken or nested deeper than 64 levels is judged as one text
-// and counted as malformed. What is forwarded is always the original, byte for byte.
+// and counted as malformed; of several that follow each other all are judged. A
+// form is read as JSON too where it looks like it, and what in it is no
+// NAME=VALUE is judged as a text. What is forwarded is always the original, byte
+// for byte.
+//
+// What a person says in a coding or charset that cannot be read (br, three layers
+// of gzip) is delivered with the severity "unknown", and the reply's headers name
+// the standing help: once in a Cooldown for each conversation, and with every
+// reply where no conversation is known. Nothing is put into the body then: a client
+// that always writes so would read of nothing else. A service's reply in such a
+// coding passes and is counted; ask it for [Codings] only.
 //
 // Paths, queries and headers are not judged, and neither, yet, are event streams:
 // they pass at once and are counted as skipped.

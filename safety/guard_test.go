@@ -309,6 +309,36 @@ func TestWhenTheInspectorFailsWordsAreDeliveredAndHelpIsNamed(t *testing.T) {
 	}
 }
 
+// What was said in a coding that cannot be undone may be anything. The reply's
+// headers say where help is, once in a while; its body stays as it is.
+func TestWhatCouldNotBeReadNamesHelpOnceInAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log safetytest.Log
+		guard := &safety.Guard{Inspector: script(), Auditor: &log, Subject: func(r *http.Request) string { return r.Header.Get("X-Who") }}
+		s := &service{contentType: "application/json", answer: `{"response":"Yes."}`}
+		say := func(who, contentType, coding, body string) (supported bool) {
+			r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+			r.Header["X-Who"], r.Header["Content-Encoding"], r.Header["Content-Type"] = []string{who}, []string{coding}, []string{contentType}
+			w := httptest.NewRecorder()
+			guard.With(safety.Rule{Reply: "response"}).Wrap(s).ServeHTTP(w, r)
+			assert.Equal(t, s.answer, w.Body.String())
+			return w.Header().Get(safety.SupportHeader) != ""
+		}
+		assert.True(t, say("ada", "application/json", "br", "\x0b\x02\x80hm\x03"))
+		assert.Equal(t, "unknown", s.header.Get(safety.SeverityHeader))
+		assert.False(t, say("ada", "application/json", "br", "\x0b\x02\x80hm\x03"), "a client that always writes so is not told always")
+		assert.True(t, say("bob", "text/plain; charset=klingon", "", "qaSuchbe'"), "others are")
+		time.Sleep(safety.DefaultCooldown + 1)
+		assert.True(t, say("ada", "application/json", "gzip, gzip, gzip", "hm"))
+		assert.True(t, say("", "application/json", "br", "hm"), "whom nobody knows is told each time")
+		assert.True(t, say("", "application/json", "br", "hm"))
+
+		assert.False(t, say("", "image/png", "", "\x89PNG\x00\x01\x02\x03"), "a picture is nothing said")
+		assert.False(t, say("", "application/json", "", `{"m":`), "broken JSON was read as a text")
+		require.NoError(t, guard.Flush(t.Context()))
+	})
+}
+
 func TestJudgeSaysWhyItCouldNot(t *testing.T) {
 	g := &safety.Guard{Inspector: &safetytest.Script{Answer: func(context.Context, safety.Content) (safety.Verdict, error) {
 		panic("words of a message")

@@ -3,6 +3,7 @@ package safety
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -60,6 +62,7 @@ type inquiry struct {
 	follows  bool     // said is wanted
 	said     []byte   // all texts joined
 	recoded  bool     // doc came in another charset than UTF-8
+	left     int      // bytes of credentials that nobody was shown
 	partial  *atomic.Pointer[Verdict]
 }
 
@@ -128,11 +131,12 @@ func (q *inquiry) read(ctx context.Context, s *scratch) {
 	}
 	q.skip(reason)
 	s.joined, s.bulk = s.joined[:0], s.bulk[:0]
-	q.kind = classify(q.contentType, text)
-	q.readKind(ctx, s, text)
+	kind := classify(q.contentType, text)
+	q.readKind(ctx, s, text, kind)
 	if q.fields.some() && !q.matched {
-		q.fields = nil
-		q.readKind(ctx, s, text)
+		q.fields, q.pieces, q.left = nil, 0, 0
+		s.joined, s.bulk = s.joined[:0], s.bulk[:0]
+		q.readKind(ctx, s, text, kind)
 	}
 	q.judgeBulk(ctx, s)
 	q.readJoined(ctx, s)
@@ -170,13 +174,14 @@ func (q *inquiry) skip(reason string) { q.verdict.Skipped = cmpOr(q.verdict.Skip
 
 // readKind takes a document apart as what it is. A form that looks like JSON is
 // read as both: many a service reads JSON whatever it is said to be.
-func (q *inquiry) readKind(ctx context.Context, s *scratch, text []byte) {
-	switch q.kind {
+func (q *inquiry) readKind(ctx context.Context, s *scratch, text []byte, kind kind) {
+	switch q.kind = kind; kind {
 	case jsonText:
 		q.readJSON(ctx, s, text)
 	case form:
-		q.readForm(ctx, s, text)
-		if looksLikeJSON(text) && isValidJSON(text) {
+		isJSON := looksLikeJSON(text)
+		q.readForm(ctx, s, text, !isJSON)
+		if isJSON {
 			q.readJSON(ctx, s, text)
 		}
 	case multipartForm:
@@ -193,6 +198,15 @@ func (q *inquiry) readKind(ctx context.Context, s *scratch, text []byte) {
 func (q *inquiry) readJSON(ctx context.Context, s *scratch, doc []byte) {
 	w := &s.walker
 	w.reset(doc, q.fields)
+	for q.readDocument(ctx, s, w); w.another(); q.readDocument(ctx, s, w) {
+		q.noJSON()
+	}
+	if q.left += w.left; w.broken {
+		q.readBroken(ctx, s, doc)
+	}
+}
+
+func (q *inquiry) readDocument(ctx context.Context, s *scratch, w *walker) {
 	for w.next() {
 		q.matched = true
 		v := q.piece(ctx, s, w.text)
@@ -200,31 +214,54 @@ func (q *inquiry) readJSON(ctx context.Context, s *scratch, doc []byte) {
 			q.harmful = append(q.harmful, span{w.start, w.end})
 		}
 	}
-	if w.broken {
-		q.readBroken(ctx, s, doc)
-	}
 }
 
-// readBroken judges what only looked like JSON as a text. If it was said to be
+// noJSON says that a document is none that could be edited. If it was said to be
 // JSON, then some reader may make more of it than we do, and that is noted.
-func (q *inquiry) readBroken(ctx context.Context, s *scratch, doc []byte) {
+func (q *inquiry) noJSON() {
 	if isJSONType(mediaType(q.contentType)) || q.contentType == "" {
 		q.skip(SkippedMalformed)
 	}
-	q.kind, q.harmful, q.matched = plainText, nil, true
+	q.kind, q.harmful = plainText, nil
+}
+
+// readBroken judges all of what only looked like JSON as a text.
+func (q *inquiry) readBroken(ctx context.Context, s *scratch, doc []byte) {
+	q.noJSON()
+	q.matched, q.left = true, 0
 	loose := unescapeLoosely(s.walker.unescaped[:0], doc)
 	s.walker.unescaped = loose
 	q.piece(ctx, s, loose)
 }
 
-func (q *inquiry) readForm(ctx context.Context, s *scratch, doc []byte) {
+// readForm judges the values of a form. With loose also what no form holds: a
+// pair without a name, or with several words for one, is what somebody said who
+// did not put it into a form, or who wrote an & in the middle.
+func (q *inquiry) readForm(ctx context.Context, s *scratch, doc []byte, loose bool) {
 	for pair := range bytes.SplitSeq(doc, []byte("&")) {
-		rawName, rawValue, _ := bytes.Cut(pair, []byte("="))
-		name, value := q.unescape(rawName), q.unescape(rawValue)
-		if q.wants(name) {
-			q.matched = true
-			q.piece(ctx, s, value)
+		rawName, rawValue, named := bytes.Cut(pair, []byte("="))
+		name := q.unescape(rawName)
+		text := rawValue
+		if loose && (!named || severalWords(name)) {
+			text = pair
 		}
+		switch {
+		case named && q.wants(name):
+			q.matched = true
+			q.piece(ctx, s, q.unescape(text))
+		case named && isCredential(name):
+			q.leaveOut(rawValue)
+		case loose && (!named || severalWords(name)):
+			q.piece(ctx, s, q.unescape(text))
+		}
+	}
+}
+
+// leaveOut counts a credential that is not judged because of its name. What is
+// not judged because other fields were named is not.
+func (q *inquiry) leaveOut(value []byte) {
+	if q.fields == nil {
+		q.left += len(value)
 	}
 }
 
@@ -273,24 +310,48 @@ func (q *inquiry) readMultipart(ctx context.Context, s *scratch, doc []byte) {
 
 // readPart judges one part: by its name like a form's value, by its looks if it is a file.
 func (q *inquiry) readPart(ctx context.Context, s *scratch, part *multipart.Part) {
-	text, err := io.ReadAll(part)
+	sent, err := io.ReadAll(part)
 	if err != nil {
 		q.skip(SkippedMalformed)
 	}
 	if part.FileName() == "" {
 		if !q.wants([]byte(part.FormName())) {
+			q.leaveOut(sent)
 			return
 		}
 		q.matched = true
 	}
+	text := q.decodePart(part.Header.Get("Content-Transfer-Encoding"), sent)
 	switch {
 	case looksBinary(text):
 		q.skip(SkippedBinary)
+		if !looksBinary(sent) { // most services take a part as it was sent
+			q.piece(ctx, s, sent)
+		}
 	case looksLikeJSON(text):
 		q.readJSONPart(ctx, s, text)
 	default:
 		q.piece(ctx, s, text)
 	}
+}
+
+// decodePart undoes a part's transfer encoding, which RFC 7578 section 4.7
+// deprecates and some services still read. multipart undoes quoted-printable.
+func (q *inquiry) decodePart(encoding string, sent []byte) []byte {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "", "7bit", "8bit", "binary":
+		return sent
+	case "base64":
+		text := make([]byte, base64.StdEncoding.DecodedLen(len(sent)))
+		n, err := base64.StdEncoding.Decode(text, sent)
+		if err != nil {
+			q.skip(SkippedMalformed)
+			return sent
+		}
+		return text[:n]
+	}
+	q.skip(SkippedCoding)
+	return sent
 }
 
 func (q *inquiry) readJSONPart(ctx context.Context, s *scratch, text []byte) {
@@ -301,7 +362,9 @@ func (q *inquiry) readJSONPart(ctx context.Context, s *scratch, text []byte) {
 	}
 	if w.broken {
 		q.piece(ctx, s, text)
+		return
 	}
+	q.left += w.left
 }
 
 // piece judges one text and remembers it for the whole.

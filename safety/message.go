@@ -50,14 +50,8 @@ func (g *Guard) Message(ctx context.Context, m Message) Outcome {
 
 // pass delivers a message that nobody looks at, and counts it.
 func (x *exchange) pass(ctx context.Context, m Message, reason string) Outcome {
-	v := Verdict{Skipped: reason}
-	if len(m.Data) > 0 {
-		x.guard.observe(Observation{
-			Route: x.route, Direction: m.Direction, Transport: x.transport,
-			Bytes: int64(len(m.Data)), Skipped: reason, Verdict: v,
-		})
-	}
-	return Outcome{Verdict: v, Level: x.level(ctx), Data: m.Data}
+	x.countSkipped(m.Direction, int64(len(m.Data)), reason)
+	return Outcome{Verdict: Verdict{Skipped: reason}, Level: x.level(ctx), Data: m.Data}
 }
 
 func (x *exchange) request(ctx context.Context, m Message) Outcome {

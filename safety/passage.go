@@ -138,10 +138,24 @@ func (x *exchange) count(d Direction, n int, q *inquiry, took time.Duration) {
 	if x.guard.Observe == nil || n == 0 {
 		return
 	}
+	if left := min(q.left, n); left > 0 && len(q.doc) == n && looked(q) {
+		x.countSkipped(d, int64(left), SkippedCredential)
+		n -= left
+	}
 	x.guard.Observe(Observation{
 		Route: x.route, Direction: d, Transport: x.transport, Bytes: int64(n),
 		Inspected: looked(q), Skipped: q.verdict.Skipped, Verdict: q.verdict, Duration: took,
 	})
+}
+
+// countSkipped tells the observer of bytes that nobody looked at.
+func (x *exchange) countSkipped(d Direction, n int64, reason string) {
+	if n > 0 {
+		x.guard.observe(Observation{
+			Route: x.route, Direction: d, Transport: x.transport, Bytes: n, Skipped: reason,
+			Verdict: Verdict{Skipped: reason},
+		})
+	}
 }
 
 // looked reports whether a document was looked at: it was if any of it was.
@@ -306,18 +320,8 @@ func (p *Passage) end() {
 	if p.guard == nil {
 		return
 	}
-	p.countRest(Request, p.body.passed.Load(), p.rest)
-	p.countRest(Response, p.reply.passed, p.reply.skipped)
+	p.exchange.countSkipped(Request, p.body.passed.Load(), p.rest)
+	p.exchange.countSkipped(Response, p.reply.passed, p.reply.skipped)
 	p.body.drop()
 	p.reply.hold.release()
-}
-
-// countRest tells the observer of bytes that passed without being looked at.
-func (p *Passage) countRest(d Direction, n int64, reason string) {
-	if n > 0 {
-		p.guard.observe(Observation{
-			Route: p.exchange.route, Direction: d, Transport: "http", Bytes: n, Skipped: reason,
-			Verdict: Verdict{Skipped: reason},
-		})
-	}
 }

@@ -26,6 +26,8 @@ type walker struct {
 	start, end int    // the current value in data, with its quotes
 	unescaped  []byte // room for decoding, used again
 	broken     bool   // the document is no JSON text, or nested too deeply
+	follows    bool   // because something follows a whole one
+	left       int    // bytes of strings that did not count because they are credentials
 
 	depth   int
 	started bool
@@ -45,7 +47,16 @@ type level struct {
 func (w *walker) reset(data []byte, fields *paths) {
 	w.data, w.fields = data, fields
 	w.pos, w.depth, w.started, w.broken, w.nulls = skipBOM(data), 0, false, false, false
-	w.text, w.start, w.end = nil, 0, 0
+	w.text, w.start, w.end, w.follows, w.left = nil, 0, 0, false, 0
+}
+
+// another goes on to the document that follows this one, if one does.
+func (w *walker) another() bool {
+	if !w.follows {
+		return false
+	}
+	w.follows, w.broken, w.started = false, false, false
+	return true
 }
 
 func skipBOM(data []byte) int {
@@ -94,6 +105,7 @@ func (w *walker) advance() (here level, ok bool) {
 		return w.element(in), true
 	}
 	if w.space(); w.pos < len(w.data) {
+		w.follows = true
 		return level{}, w.fail()
 	}
 	return level{}, false
@@ -183,6 +195,9 @@ func (w *walker) value(here level) bool {
 			return w.fail()
 		}
 		w.text, w.start, w.end = text, start, w.pos
+		if here.secret {
+			w.left += w.end - w.start
+		}
 		return here.inside && !here.secret
 	case 't':
 		return w.word("true")

@@ -13,5 +13,6 @@ const (
 	SkippedMalformed       = "malformed"        // broken or too deeply nested JSON, form, multipart; judged as far as possible as text
 	SkippedStream          = "stream"           // an event stream, passed uncut
 	SkippedBudget          = "budget"           // the memory for held bodies was used up
+	SkippedCredential      = "credential"       // the value of a password, token or key, by its name; where the body came in a coding it counts as inspected
 	SkippedPartial         = "partial"          // a range of a representation: its beginning or end is not there
 )
