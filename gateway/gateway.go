@@ -82,7 +82,7 @@ func (g *Gateway) Reload(opts ...Option) error {
 	s.ready.Require("table", true)
 	g.state.Store(s)
 	g.watchServices(s)
-	g.sockets.endWhere(func(pattern string) bool { return s.upgradeRoute(pattern) == nil }, closeRestart, "route changed")
+	g.sockets.reloaded(s)
 	return nil
 }
 

@@ -291,24 +291,46 @@ func WithSecurityHeaders(h SecurityHeaders) Option {
 }
 
 // WebSocket bounds live connections.
+//
+// A connection lasts no longer than the credential that opened it: when that
+// expires ([auth.Identity].Expires, and at most a minute more if the
+// authenticator has such a leeway), is withdrawn, or is not enough for the route
+// any more, the connection is closed with 1008, on inspected routes with help
+// before it if the session is raised. Who is in crisis is not cut by a clock: the
+// connection stays until the session's level has fallen below high. A credential
+// that was withdrawn ends it all the same.
+//
+// Where messages are not inspected, bytes pass unread: Idle, PerCaller, Total
+// and the credential bound such a connection, MaxMessage and Rate do not.
 type WebSocket struct {
 	// Disabled refuses every upgrade.
 	Disabled bool
 	// MaxMessage is how long one message may be, in bytes. 0 means 64 KiB.
 	MaxMessage int64
 	// Rate is how fast one connection's messages are passed on; a faster sender
-	// is slowed down, nothing is dropped, and a message in crisis does not wait.
-	// The zero Rate means 10 in 2 seconds. It holds on inspected routes.
+	// is slowed down, and nothing is dropped. The zero Rate means 10 in 2 seconds.
+	// It holds on inspected routes.
+	//
+	// A message in crisis does not wait for its own turn, up to what Quotas.Crisis
+	// gives one caller on all connections and requests together; but messages are
+	// judged and passed on in order, so it waits behind those that the same
+	// connection sent before it and that are being slowed down.
 	Rate ratelimit.Rate
 	// Idle is how long a connection may be silent in both directions. 0 means
 	// 5 minutes, a negative value no bound.
 	Idle time.Duration
-	// PerCaller is how many connections one caller may have. 0 means 5, a
-	// negative value no bound.
+	// PerCaller is how many connections one caller may have; one in crisis may
+	// have twice as many. 0 means 5, a negative value no bound.
 	PerCaller int
-	// Total is how many connections there may be. 0 means 10,000, a negative
-	// value no bound.
+	// Total is how many connections there may be; a tenth more is kept for callers
+	// in crisis. 0 means 10,000, a negative value no bound.
 	Total int
+	// Recheck is how often the credential of a live connection is shown to the
+	// authenticator again, and the identity to the route's policy, so that a
+	// logout counts. While the authenticator cannot tell, the connection stays. 0
+	// means 2 minutes. A negative value means never, for credentials that are good
+	// only once; expiry holds even then.
+	Recheck time.Duration
 	// Origins may open connections beside the gateway's own host and the CORS
 	// origins. An absent Origin (no browser) may always.
 	Origins []string
@@ -385,6 +407,7 @@ func (ws *WebSocket) fillDefaults() {
 		ws.Rate = ratelimit.Rate{N: 10, Per: 2 * time.Second}
 	}
 	ws.Idle = orDefault(ws.Idle, 5*time.Minute)
+	ws.Recheck = orDefault(ws.Recheck, defaultRecheck)
 	if ws.PerCaller == 0 {
 		ws.PerCaller = 5
 	}

@@ -64,13 +64,16 @@ type Route struct {
 	Inspect safety.Rule
 
 	// Upgrade lets a WebSocket handshake through. No other protocol can be
-	// upgraded to.
+	// upgraded to. The handshake takes a place like a request until it is
+	// answered; the connection lasts no longer than the credential that opened it
+	// (see [WebSocket]).
 	Upgrade bool
 
 	// Chat says that the TTA chat protocol is spoken on the socket: a handshake
 	// that is refused is accepted and then closed with a code that the browser
-	// can read (1008 and others), and {"type":"ping"} is answered by the
-	// gateway. It needs Upgrade.
+	// can read (1008 and others; an address over its quota gets the plain answer),
+	// and {"type":"ping"}, with or without a timestamp, is answered by the
+	// gateway, one a second. It needs Upgrade.
 	Chat bool
 
 	// MaxBody bounds a request's body in bytes. 0 means 1 MiB; a negative value

@@ -79,12 +79,20 @@ func (rt *route) raise(r *http.Request, x *exchange) {
 	if max(x.level, x.verdict.Severity) < safety.High || x.lane >= ratelimit.Crisis {
 		return
 	}
-	d, err := rt.state.crisisCap.Take(r.Context(), ratelimit.Limit{Name: "crisis", Key: quotaKey(x), Rate: rt.state.quotas.Crisis})
-	if err == nil && !d.Allowed {
-		rt.state.metrics.RateLimited("crisis", x.endpoint())
-		return
+	if rt.state.takeCrisis(r.Context(), x) {
+		x.lane = ratelimit.Crisis
 	}
-	x.lane = ratelimit.Crisis
+}
+
+// takeCrisis takes one request or message from what one caller may have of the
+// crisis lane, and reports whether there was any left.
+func (s *state) takeCrisis(ctx context.Context, x *exchange) bool {
+	d, err := s.crisisCap.Take(ctx, ratelimit.Limit{Name: "crisis", Key: quotaKey(x), Rate: s.quotas.Crisis})
+	if err == nil && !d.Allowed {
+		s.metrics.RateLimited("crisis", x.endpoint())
+		return false
+	}
+	return true
 }
 
 // mayPeek reports whether a caller over quota still has his message looked at.

@@ -3,7 +3,6 @@ package gateway
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -17,19 +16,19 @@ import (
 
 // tunnel hands the bytes of an uninspected socket on as they come, both ways.
 // The handshake is the service's own, extensions and subprotocol included.
-func (rt *route) tunnel(w http.ResponseWriter, r *http.Request, x *exchange, slot *socket) {
+func (rt *route) tunnel(w http.ResponseWriter, r *http.Request, x *exchange, slot *socket, through func()) {
 	resp, p, err := rt.dialTunnel(r, x)
+	through()
 	if p != nil {
 		rt.fail(w, r, p, err)
 		return
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		defer resp.Body.Close()
-		passRefusal(w, resp)
+	if resp.StatusCode >= 200 && resp.StatusCode <= 999 {
+		rt.passRefusal(w, r, x, resp)
 		return
 	}
 	service, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok || !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
+	if !ok || resp.StatusCode != http.StatusSwitchingProtocols || !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
 		resp.Body.Close()
 		rt.fail(w, r, problemProtocol, errUnasked)
 		return
@@ -41,22 +40,25 @@ func (rt *route) tunnel(w http.ResponseWriter, r *http.Request, x *exchange, slo
 		return
 	}
 	defer conn.Close()
-	if !switchProtocols(conn, buffered, w.Header(), resp) {
+	if !rt.switchProtocols(conn, buffered, w, r, x, resp) {
 		return
 	}
-	rt.splice(x, slot, conn, buffered.Reader, service)
+	t := &tunnel{rt: rt, x: x, r: r, slot: slot, client: conn, early: buffered.Reader, service: service, code: closeGoingAway}
+	t.run()
 }
 
-// passRefusal hands on what a service says instead of switching protocols.
-func passRefusal(w http.ResponseWriter, resp *http.Response) {
-	h := w.Header()
-	for name, values := range resp.Header {
-		if !hopByHop[name] {
-			h[name] = values
-		}
-	}
+// passRefusal hands on what a service says instead of switching protocols, by
+// the rules of every answer.
+func (rt *route) passRefusal(w http.ResponseWriter, r *http.Request, x *exchange, resp *http.Response) {
+	defer resp.Body.Close()
+	late := time.AfterFunc(writeTimeout, func() { resp.Body.Close() })
+	defer late.Stop()
+	(&job{rt: rt, w: w, r: r, x: x}).copyHeader(resp)
 	w.WriteHeader(resp.StatusCode)
-	_, _ = io.Copy(w, io.LimitReader(resp.Body, defaultMaxBody))
+	if _, err := io.CopyN(w, resp.Body, defaultMaxBody); err != io.EOF {
+		x.cause = err
+		panic(http.ErrAbortHandler) // what was cut must look cut (RFC 9112 section 8)
+	}
 }
 
 // dialTunnel asks an instance for the upgrade; another one where the first
@@ -92,26 +94,23 @@ func (rt *route) dialTunnelOne(r *http.Request, x *exchange, ep *discovery.Endpo
 		ep.Leave(elapsed, true)
 		return resp, nil, nil
 	}
-	p := problemConnect
-	switch {
-	case errors.Is(context.Cause(ctx), errHeaderTimeout):
-		p = problemTimeout
-	case x.Err() != nil:
-		p = problemGone
+	p := unanswered(ctx, x, err)
+	if blameless(p) {
 		ticket.Ignore()
 		ep.Leave(-1, true)
-		return nil, p, err
+	} else {
+		ticket.Done(err)
+		ep.Leave(elapsed, false)
 	}
-	ticket.Done(err)
-	ep.Leave(elapsed, false)
 	return nil, p, err
 }
 
-// switchProtocols answers the client's handshake with the service's own words.
-func switchProtocols(conn net.Conn, buffered *bufio.ReadWriter, h http.Header, resp *http.Response) bool {
-	for name, values := range resp.Header {
-		h[name] = values
-	}
+// switchProtocols answers the client's handshake: what the service agrees to is
+// its own word, and the rest goes by the rules of every answer.
+func (rt *route) switchProtocols(conn net.Conn, buffered *bufio.ReadWriter, w http.ResponseWriter, r *http.Request, x *exchange, resp *http.Response) bool {
+	(&job{rt: rt, w: w, r: r, x: x}).copyHeader(resp)
+	h := w.Header()
+	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	head := &http.Response{StatusCode: resp.StatusCode, ProtoMajor: 1, ProtoMinor: 1, Header: h}
 	_ = conn.SetDeadline(time.Now().Add(writeTimeout))
 	if head.Write(buffered) != nil || buffered.Flush() != nil {
@@ -120,56 +119,74 @@ func switchProtocols(conn net.Conn, buffered *bufio.ReadWriter, h http.Header, r
 	return conn.SetDeadline(time.Time{}) == nil
 }
 
-// splice copies both ways until one side ends or both are silent for too long.
-func (rt *route) splice(x *exchange, slot *socket, client net.Conn, early *bufio.Reader, service io.ReadWriteCloser) {
-	m := rt.state.metrics
-	lane := x.lane.String()
-	m.WebSocketOpened(rt.Pattern, lane)
-	var once sync.Once
-	code := closeGoingAway
-	end := func(reason int) {
-		once.Do(func() {
-			code = reason
-			client.Close()
-			service.Close()
-		})
-	}
-	idleFor := orDefault(rt.Timeouts.Socket, rt.state.webSocket.Idle)
-	var idle *time.Timer
-	if idleFor > 0 {
-		idle = time.AfterFunc(idleFor, func() { end(closeGoingAway) })
-		defer idle.Stop()
-	}
-	slot.onEnd(func(code int, reason string) {
-		_ = client.SetWriteDeadline(time.Now().Add(closePatience))
-		_, _ = client.Write(closeFrame(code, reason))
-		end(code)
-	})
-	var other sync.WaitGroup
-	other.Go(func() {
-		rt.copyBytes(client, service, "response", idle, idleFor)
-		end(closeGoingAway)
-	})
-	rt.copyBytes(service, io.MultiReader(buffered(early), client), "request", idle, idleFor)
-	end(closeGoingAway)
-	other.Wait()
-	m.WebSocketClosed(rt.Pattern, lane, code)
+// tunnel is a live one.
+type tunnel struct {
+	rt      *route
+	x       *exchange
+	r       *http.Request
+	slot    *socket
+	client  net.Conn
+	early   *bufio.Reader // what the server had read of the client already
+	service io.ReadWriteCloser
+
+	idle    *time.Timer
+	idleFor time.Duration
+	once    sync.Once
+	code    int // with which it ended, for the count
 }
 
-// buffered is what the server had read of the client already.
-func buffered(r *bufio.Reader) io.Reader { return io.LimitReader(r, int64(r.Buffered())) }
+// run copies both ways until one side ends, both are silent for too long, the
+// gateway ends it, or the credential with which it came.
+func (t *tunnel) run() {
+	m := t.rt.state.metrics
+	lane := t.x.lane.String()
+	m.WebSocketOpened(t.rt.Pattern, lane)
+	if t.idleFor = orDefault(t.rt.Timeouts.Socket, t.rt.state.webSocket.Idle); t.idleFor > 0 {
+		t.idle = time.AfterFunc(t.idleFor, func() { t.end(closeGoingAway) })
+		defer t.idle.Stop()
+	}
+	t.slot.begin(t.rt.state.gateway, t.sayGoodbye, func() { t.end(closeGoingAway) })
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.x))
+	var all sync.WaitGroup
+	all.Go(func() { newLease(t.rt, t.r, t.x, t.slot.close).keep(ctx) })
+	all.Go(func() {
+		t.copy(t.client, t.service, "response")
+		t.end(closeGoingAway)
+	})
+	t.copy(t.service, io.MultiReader(io.LimitReader(t.early, int64(t.early.Buffered())), t.client), "request")
+	t.end(closeGoingAway)
+	cancel()
+	all.Wait()
+	m.WebSocketClosed(t.rt.Pattern, lane, t.code)
+}
 
-// copyBytes copies one way and counts what nobody looks at.
-func (rt *route) copyBytes(to io.Writer, from io.Reader, direction string, idle *time.Timer, idleFor time.Duration) {
+// end breaks both sides off. The first code counts.
+func (t *tunnel) end(code int) {
+	t.once.Do(func() {
+		t.code = code
+		t.client.Close()
+		t.service.Close()
+	})
+}
+
+// sayGoodbye tells the client why, and ends.
+func (t *tunnel) sayGoodbye(code int, reason string) {
+	_ = t.client.SetWriteDeadline(time.Now().Add(closePatience))
+	_, _ = t.client.Write(closeFrame(code, reason))
+	t.end(code)
+}
+
+// copy copies one way and counts what nobody looks at.
+func (t *tunnel) copy(to io.Writer, from io.Reader, direction string) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	for {
 		n, err := from.Read(*buf)
 		if n > 0 {
-			if idle != nil {
-				idle.Reset(idleFor)
+			if t.idle != nil {
+				t.idle.Reset(t.idleFor)
 			}
-			if rt.uninspected != "" {
+			if rt := t.rt; rt.uninspected != "" {
 				rt.state.metrics.Skipped(rt.Pattern, direction, "websocket", rt.uninspected, int64(n))
 			}
 			if _, err := to.Write((*buf)[:n]); err != nil {
