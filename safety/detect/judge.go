@@ -33,18 +33,20 @@ type scratch struct {
 	spare     []token
 	disguised bool // a digit or sign stood for a letter
 
-	window []token
-	occ    []uint64
-	set    []uint16 // classes with bits in occ
-	words  uint64
-	end    uint64
-	frames [frameKinds]uint64
-	framed int
-	tried  []uint32 // by entry: the round in which it was tried
-	round  uint32
-	todo   []uint16
-	feats  []uint16
-	border int // when set: only matches that reach over this word count
+	window  []token
+	occ     []uint64
+	set     []uint16 // classes with bits in occ
+	words   uint64
+	end     uint64
+	frames  [frameKinds]uint64
+	framed  int
+	tried   []uint32 // by entry: the round in which it was tried
+	round   uint32
+	todo    []uint16
+	heavy   [heavyWords]uint64 // where the words with the most classes stand
+	present uint32             // which of them do
+	feats   []uint16
+	border  int // when set: only matches that reach over this word count
 }
 
 type hit struct {
@@ -176,8 +178,12 @@ func (s *scratch) fill() {
 	for _, class := range s.set {
 		s.occ[class] = 0
 	}
-	s.set, s.framed = s.set[:0], -1
+	s.set, s.framed, s.present = s.set[:0], -1, 0
 	for i := range s.window {
+		if h := s.prog.heavy[s.window[i].word]; h != 0 {
+			s.place(h-1, i)
+			continue
+		}
 		for _, class := range s.prog.ofWord[s.window[i].word] {
 			if s.occ[class] == 0 {
 				s.set = append(s.set, class)
@@ -189,11 +195,29 @@ func (s *scratch) fill() {
 	s.end = 1 << len(s.window)
 }
 
+// place notes where one of the heavy words stands.
+func (s *scratch) place(h uint8, i int) {
+	if s.present&(1<<h) == 0 {
+		s.present |= 1 << h
+		s.heavy[h] = 0
+	}
+	s.heavy[h] |= 1 << i
+}
+
+// at says where the words of a class stand in the window.
+func (s *scratch) at(class uint16) uint64 {
+	v := s.occ[class]
+	for m := s.prog.heavyIn[class] & s.present; m != 0; m &= m - 1 {
+		v |= s.heavy[bits.TrailingZeros32(m)]
+	}
+	return v
+}
+
 // try evaluates one rule's pattern.
 func (s *scratch) try(st *state, at uint16) {
 	e := &s.prog.entries[at]
 	for _, class := range e.needs {
-		if s.occ[class] == 0 {
+		if s.at(class) == 0 {
 			return
 		}
 	}

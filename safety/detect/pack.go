@@ -63,6 +63,8 @@ type program struct {
 	lex          *lexicon
 	number, many uint16 // what a word of digits stands for: up to five, and more
 	classes      int
+	heavy        []uint8  // by word: its number among the words with the most classes, from 1
+	heavyIn      []uint32 // by class: which of those it holds
 	letterI      uint16
 	mute         []bool     // by word: faces, which are heard only at the end
 	ofWord       [][]uint16 // classes by word
@@ -462,6 +464,7 @@ func (c *compiler) link() {
 	}
 	c.spread()
 	c.mask()
+	c.weigh()
 	c.prog.mute = make([]bool, len(c.prog.lex.words))
 	for _, face := range [...]string{":laugh:", ":cry:", ":sad:", ":upside:", ":blood:"} {
 		c.prog.mute[c.prog.lex.find(hashWord([]byte(face)))] = true
@@ -577,6 +580,26 @@ func (c *compiler) spread() {
 					p.kindOf[id] = p.kindOf[stem]
 				}
 			}
+		}
+	}
+}
+
+// heavyWords is how many words are noted once for a window instead of once for
+// each class that holds them: "i" is in hundreds.
+const heavyWords = 32
+
+func (c *compiler) weigh() {
+	p := c.prog
+	p.heavy, p.heavyIn = make([]uint8, len(p.lex.words)), make([]uint32, p.classes)
+	ids := make([]int, len(p.lex.words))
+	for i := range ids {
+		ids[i] = i
+	}
+	slices.SortStableFunc(ids, func(a, b int) int { return len(p.ofWord[b]) - len(p.ofWord[a]) })
+	for h, id := range ids[:min(heavyWords, len(ids))] {
+		p.heavy[id] = uint8(h + 1)
+		for _, class := range p.ofWord[id] {
+			p.heavyIn[class] |= 1 << h
 		}
 	}
 }

@@ -348,23 +348,23 @@ const maxRegisters = 24
 // which a match ends.
 func (s *scratch) run(code []instr, from uint64) uint64 {
 	var stack [maxRegisters]uint64
-	occ, sp, cur := s.occ, 0, from
+	sp, cur := 0, from
 	for at := 0; at < len(code); at++ {
 		in := &code[at]
 		switch in.op {
 		case opClass:
-			cur = (cur & occ[in.arg]) << 1
+			cur = (cur & s.at(in.arg)) << 1
 		case opGap:
-			room := s.words &^ occ[in.arg]
+			room := s.words &^ s.at(in.arg)
 			for range in.skip {
 				cur |= (cur & room) << 1
 			}
 		case opNotNext:
-			cur &^= occ[in.arg]
+			cur &^= s.at(in.arg)
 		case opNotPrev:
-			cur &^= occ[in.arg] << 1
+			cur &^= s.at(in.arg) << 1
 		case opNext:
-			cur &= occ[in.arg]
+			cur &= s.at(in.arg)
 		case opStart:
 			cur &= 1
 		case opEnd:
@@ -372,7 +372,7 @@ func (s *scratch) run(code []instr, from uint64) uint64 {
 		case opCall:
 			cur = s.run(s.prog.macros[in.arg].code, cur)
 		case opGuard:
-			if occ[in.arg] == 0 {
+			if s.at(in.arg) == 0 {
 				cur = 0
 				at += int(in.skip)
 			}
