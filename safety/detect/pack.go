@@ -89,6 +89,7 @@ type compiler struct {
 	macros    map[string]int
 	owners    []pending // of the macros
 	key       []byte
+	asked     map[sliceKey]uint16 // class by where its words lie
 	common    map[string]int
 	negations []string          // the words of NEG, over which no gap reaches
 	sets      map[string]uint16 // class by its words
@@ -124,7 +125,7 @@ func (c *compiler) fail(format string, args ...any) {
 // compile reads all sources; its error joins every complaint.
 func compile(sources []Source) (*program, error) {
 	p := &program{lex: newLexicon(), classes: 1}
-	c := &compiler{prog: p, sets: map[string]uint16{}, hot: map[string]bool{}, named: map[string]int{}}
+	c := &compiler{prog: p, sets: map[string]uint16{}, asked: map[sliceKey]uint16{}, hot: map[string]bool{}, named: map[string]int{}}
 	p.letterI = p.lex.add("i")
 	for _, face := range [...]string{":laugh:", ":cry:", ":sad:", ":upside:", ":blood:"} {
 		p.lex.add(face)
@@ -530,6 +531,25 @@ func (c *compiler) linkPattern(p pending) {
 
 // classOf returns the number of the class of exactly these words.
 func (c *compiler) classOf(words []string) uint16 {
+	if len(words) == 0 {
+		return 0
+	}
+	known := sliceKey{&words[0], len(words)}
+	class, ok := c.asked[known]
+	if !ok {
+		class = c.newClass(words)
+		c.asked[known] = class
+	}
+	return class
+}
+
+// sliceKey tells one slice of words from another; words do not change.
+type sliceKey struct {
+	first *string
+	n     int
+}
+
+func (c *compiler) newClass(words []string) uint16 {
 	ids := make([]uint16, 0, len(words))
 	for _, w := range words {
 		ids = append(ids, c.word(w))
