@@ -140,6 +140,7 @@ func TestPartsInATransferEncodingAreRead(t *testing.T) {
 		{"base64", "base64", "b25l", "one", ""},
 		{"base64 in lines", "Base64", "b2\r\n5l\r\n", "one", ""},
 		{"false base64", "base64", "one two", "one two", safety.SkippedMalformed},
+		{"words that could be base64", "base64", "imsorrygoodbyeno", "imsorrygoodbyeno", safety.SkippedBinary},
 		{"quoted-printable", "quoted-printable", "o=6Ee", "one", ""},
 		{"none", "8bit", "one", "one", ""},
 		{"one that nobody knows", "rot13", "bar", "bar", safety.SkippedCoding},
@@ -172,15 +173,17 @@ func TestCredentialsAreCountedAsLeftOut(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.desc, func(t *testing.T) {
-			var seen safetytest.Observer
-			g := &safety.Guard{Inspector: script(), Observe: seen.Observe, Fields: []string{"nowhere"}}
-			post(t, g.Wrap(&service{}), tt.contentType, tt.body)
-			looked, left := seen.Bytes(safety.Request)
-			assert.Equal(t, tt.left, left)
-			assert.Equal(t, int64(len(tt.body)), looked+left, "every byte once")
-			for _, o := range seen.All() {
-				if o.Direction == safety.Request && !o.Inspected {
-					assert.Equal(t, safety.SkippedCredential, o.Skipped)
+			for _, fields := range [][]string{nil, {"nowhere"}} {
+				var seen safetytest.Observer
+				g := &safety.Guard{Inspector: script(), Observe: seen.Observe, Fields: fields}
+				post(t, g.Wrap(&service{}), tt.contentType, tt.body)
+				looked, left := seen.Bytes(safety.Request)
+				assert.Equal(t, tt.left, left)
+				assert.Equal(t, int64(len(tt.body)), looked+left, "every byte once")
+				for _, o := range seen.All() {
+					if o.Direction == safety.Request && !o.Inspected {
+						assert.Equal(t, safety.SkippedCredential, o.Skipped)
+					}
 				}
 			}
 		})

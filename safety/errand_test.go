@@ -73,6 +73,10 @@ func TestTheAuditorOfAReplyKnowsWhatThePersonSaid(t *testing.T) {
 	require.NoError(t, g.Flush(t.Context()))
 	assert.Equal(t, safety.Moderate, (<-saw).Severity)
 
+	post(t, g.Wrap(&service{contentType: "text/plain", answer: poison}), "text/plain", "go on")
+	require.NoError(t, g.Flush(t.Context()))
+	assert.Equal(t, safety.Verdict{}, <-saw, "looked at, and nothing was found")
+
 	g.Message(safety.NewContext(t.Context(), safety.Verdict{Severity: safety.Low}), safety.Message{Direction: safety.Response, Data: []byte(poison)})
 	require.NoError(t, g.Flush(t.Context()))
 	assert.Equal(t, safety.Low, (<-saw).Severity)
