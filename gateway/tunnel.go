@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/theinterneti/tta-gateway/discovery"
+	"github.com/theinterneti/tta-gateway/gateway/h1"
 	"github.com/theinterneti/tta-gateway/health"
 )
 
@@ -43,8 +44,30 @@ func (rt *route) tunnel(w http.ResponseWriter, r *http.Request, x *exchange, slo
 	if !rt.switchProtocols(conn, buffered, w, r, x, resp) {
 		return
 	}
-	t := &tunnel{rt: rt, x: x, r: r, slot: slot, client: conn, early: buffered.Reader, service: service, code: closeGoingAway}
-	t.run()
+	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	if service, ok := bare(conn, service); ok && writeAll(service, early) {
+		t := &tunnel{rt: rt, x: x, r: r, slot: slot, client: conn, service: service, code: closeGoingAway}
+		t.run()
+	}
+}
+
+// bare is the service's connection itself, where it can be had, with what it
+// has said already delivered.
+func bare(client net.Conn, service io.ReadWriteCloser) (io.ReadWriteCloser, bool) {
+	tunnel, ok := service.(*h1.Tunnel)
+	if !ok {
+		return service, true
+	}
+	conn, early := tunnel.Detach()
+	return conn, writeAll(client, early)
+}
+
+func writeAll(to io.Writer, early []byte) bool {
+	if len(early) == 0 {
+		return true
+	}
+	_, err := to.Write(early)
+	return err == nil
 }
 
 // passRefusal hands on what a service says instead of switching protocols, by
@@ -126,7 +149,6 @@ type tunnel struct {
 	r       *http.Request
 	slot    *socket
 	client  net.Conn
-	early   *bufio.Reader // what the server had read of the client already
 	service io.ReadWriteCloser
 
 	idle    *time.Timer
@@ -153,7 +175,7 @@ func (t *tunnel) run() {
 		t.copy(t.client, t.service, "response")
 		t.end(closeGoingAway)
 	})
-	t.copy(t.service, io.MultiReader(io.LimitReader(t.early, int64(t.early.Buffered())), t.client), "request")
+	t.copy(t.service, t.client, "request")
 	t.end(closeGoingAway)
 	cancel()
 	all.Wait()
@@ -178,10 +200,9 @@ func (t *tunnel) sayGoodbye(code int, reason string) {
 
 // copy copies one way and counts what nobody looks at.
 func (t *tunnel) copy(to io.Writer, from io.Reader, direction string) {
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
+	source := newPuller(from)
 	for {
-		n, err := from.Read(*buf)
+		buf, n, err := source.pull()
 		if n > 0 {
 			if t.idle != nil {
 				t.idle.Reset(t.idleFor)
@@ -189,9 +210,12 @@ func (t *tunnel) copy(to io.Writer, from io.Reader, direction string) {
 			if rt := t.rt; rt.uninspected != "" {
 				rt.state.metrics.Skipped(rt.Pattern, direction, "websocket", rt.uninspected, int64(n))
 			}
-			if _, err := to.Write((*buf)[:n]); err != nil {
-				return
+			if _, werr := to.Write((*buf)[:n]); werr != nil {
+				err = werr
 			}
+		}
+		if buf != nil {
+			tunnelBuffers.Put(buf)
 		}
 		if err != nil {
 			return

@@ -477,3 +477,44 @@ func TestMaxForwardsZeroIsAnsweredHere(t *testing.T) {
 	assert.Equal(t, "GET, HEAD, OPTIONS", resp.Header.Get("Allow"))
 	assert.Empty(t, b.requests())
 }
+
+// TestTunnelOnSockets: what either side says too early is not lost, nothing is
+// changed, and much goes through.
+func TestTunnelOnSockets(t *testing.T) {
+	const handshake = "GET /ws HTTP/1.1\r\nHost: gateway.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	onBoth(t, func(t *testing.T, carrier gateway.Option) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = ln.Close() })
+		go func() {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			r := bufio.NewReader(conn)
+			if _, err := http.ReadRequest(r); err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nearly from the service;")
+			_, _ = io.Copy(conn, r) // an echo
+		}()
+		addr := listen(t, "http://"+ln.Addr().String(), carrier, gateway.WithRoutes(gateway.Route{Pattern: "/ws", Service: "s", Allow: auth.Anyone, Upgrade: true}))
+		conn, r := talk(t, addr, handshake+"early from the client;")
+		resp, err := http.ReadResponse(r, nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
+		want := "early from the service;early from the client;"
+		got := make([]byte, len(want))
+		_, err = io.ReadFull(r, got)
+		require.NoError(t, err)
+		assert.Equal(t, want, string(got))
+
+		sent := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+		go func() { _, _ = conn.Write(sent) }()
+		echoed := make([]byte, len(sent))
+		_, err = io.ReadFull(r, echoed)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(sent, echoed))
+	})
+}
