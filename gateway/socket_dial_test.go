@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,4 +157,13 @@ func TestAHandshakeTakesAPlaceUntilItIsThrough(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAHostsOwnRequestIsLeftAsItWas(t *testing.T) {
+	gw, _ := newChat(t)
+	r := httptest.NewRequest(http.MethodGet, "/ws/chat?token="+gw.Token("ann")+"&a=1", nil)
+	before := r.URL.String()
+	gw.ServeHTTP(httptest.NewRecorder(), r)
+	assert.Equal(t, before, r.URL.String())
+	assert.Empty(t, r.Header)
 }

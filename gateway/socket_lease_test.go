@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/theinterneti/tta-gateway/auth/authtest"
 	"github.com/theinterneti/tta-gateway/gateway"
 	"github.com/theinterneti/tta-gateway/gateway/gatewaytest"
+	"github.com/theinterneti/tta-gateway/metrics"
 	"github.com/theinterneti/tta-gateway/ratelimit"
 	"github.com/theinterneti/tta-gateway/safety"
 )
@@ -230,5 +233,36 @@ func TestWhoMayComeUnknownMayStay(t *testing.T) {
 		assert.Empty(t, e.at)
 		s.Break()
 		e.all.Wait()
+	})
+}
+
+func TestSocketsAreCountedInTheirLaneAndByTheirEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := metrics.New(prometheus.NewRegistry())
+		require.NoError(t, err)
+		gw, _ := newChat(t, gateway.WithMetrics(m))
+		live := func(lane string) string {
+			synctest.Wait()
+			for line := range strings.SplitSeq(exposition(gw), "\n") {
+				if strings.HasPrefix(line, "gateway_websockets_open{") && strings.Contains(line, `lane="`+lane+`"`) {
+					return line[strings.LastIndexByte(line, ' ')+1:]
+				}
+			}
+			return ""
+		}
+		s := dial(t, gw, "/ws/chat", gw.As("ann", authtest.ExpiresIn(10*time.Minute)))
+		assert.Equal(t, "1", live("therapeutic"))
+		require.NoError(t, s.Send("i want to die"))
+		_ = s.ReceiveJSON()
+		assert.Equal(t, "0", live("therapeutic"))
+		assert.Equal(t, "1", live("crisis"))
+		go keepAlive(t, s)
+		_, code, _ := told(s)
+		require.Equal(t, 1008, code)
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, "0", live("crisis"))
+		text := exposition(gw)
+		assert.Regexp(t, `closed_total\{code="1008",[^}]*lane="crisis"[^}]*\} 1`, text)
+		assert.Regexp(t, `auth_events_total\{.*"live".*"token_expired".*\} 1`, text)
 	})
 }
