@@ -2,6 +2,7 @@ package safety_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -75,6 +76,29 @@ func ExampleGuard_Message() {
 	// deliver as it is: true
 	// the conversation is now: high
 	// call: 911 or 988
+}
+
+// A refusal of one's own carries the help that is due, for what had arrived of
+// the message was heard.
+func ExampleBodyError() {
+	guard := &safety.Guard{Inspector: phrases}
+	guard.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+		var body *safety.BodyError
+		if errors.As(err, &body) && body.Help != nil {
+			body.Help.SetHeaders(w.Header())
+			fmt.Println("the conversation is now:", body.Level)
+		}
+		http.Error(w, "too long", http.StatusRequestEntityTooLarge)
+	}
+	r := httptest.NewRequest("POST", "/", strings.NewReader("i want to die, and much more"))
+	r.Header.Set("Accept-Language", "en-GB")
+	w := httptest.NewRecorder()
+	r.Body = http.MaxBytesReader(w, r.Body, 20)
+	guard.Wrap(http.NotFoundHandler()).ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Header().Get("X-Crisis-Hotline"))
+	// Output:
+	// the conversation is now: high
+	// 413 116 123
 }
 
 // A policy names only what it does differently.
