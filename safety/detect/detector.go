@@ -18,6 +18,7 @@ type Detector struct {
 	prog      *program
 	pool      *pool
 	version   string
+	sealer    sealer
 	profile   Profile
 	pairs     []uint32          // signals that together make a conversation high
 	signalsOf map[string]uint32 // by rule
@@ -66,7 +67,11 @@ func New(sources ...Source) (*Detector, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Detector{prog: prog, pool: &pool{prog: prog}, version: prog.name, signalsOf: map[string]uint32{}}
+	sealer, err := newSealer()
+	if err != nil {
+		return nil, fmt.Errorf("detect: %w", err)
+	}
+	d := &Detector{prog: prog, pool: &pool{prog: prog}, version: prog.name, signalsOf: map[string]uint32{}, sealer: sealer}
 	for i := range prog.rules {
 		d.signalsOf[prog.rules[i].id] = prog.rules[i].signals
 	}

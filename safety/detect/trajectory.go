@@ -13,8 +13,9 @@ import (
 // A Trajectory is what is remembered of a conversation: how much was said that
 // weighs, which kinds of things, and when. It is a value; following a
 // conversation makes a new one. It holds no text: the words of the last
-// messages are kept in memory as numbers for a few minutes, so that a sentence
-// sent in pieces is heard, and are left out when a Trajectory is encoded.
+// messages are kept as numbers for a few minutes, so that a sentence sent in
+// pieces is heard, and are left out of the JSON form; [Detector.Follow] adds them
+// sealed with a key that only this process has.
 //
 // The zero Trajectory is a conversation in which nothing was said yet.
 type Trajectory struct {
@@ -25,6 +26,10 @@ type Trajectory struct {
 	At      int64           `json:"at,omitempty"`     // unix seconds of the last message
 	Turns   int             `json:"turns,omitempty"`
 	Signals []Sighting      `json:"signals,omitempty"` // what was said, the latest of each kind
+
+	// Sealed holds the last words, readable only by the process that wrote
+	// them; empty in a Trajectory that was never encoded.
+	Sealed []byte `json:"sealed,omitempty"`
 
 	tail  []uint16
 	piece int // words of the last message
@@ -257,7 +262,9 @@ func (d *Detector) Follow(_ context.Context, c safety.Content, trajectory []byte
 	if len(trajectory) > 0 && json.Unmarshal(trajectory, &t) != nil {
 		t = Trajectory{}
 	}
+	t.tail, t.piece = d.sealer.open(t.Sealed)
 	t, v = d.Next(t, c, now)
+	t.Sealed = d.sealer.seal(t.tail, t.piece)
 	next, err = json.Marshal(t)
 	return v, t.Severity(now), next, err
 }

@@ -77,7 +77,7 @@ func TestATrajectoryIsSmallAndHoldsNoText(t *testing.T) {
 	}
 	assert.NotContains(t, string(next), "secretword")
 	assert.NotContains(t, string(next), "pills")
-	assert.Less(t, len(next), 2048)
+	assert.Less(t, len(next), 1024)
 
 	var trajectory detect.Trajectory
 	require.NoError(t, json.Unmarshal(next, &trajectory))
@@ -93,3 +93,29 @@ func TestAForeignTrajectoryBeginsANewOne(t *testing.T) {
 		assert.True(t, json.Valid(next))
 	}
 }
+
+func TestAStoredTrajectoryHearsASentenceInPieces(t *testing.T) {
+	var raw []byte
+	var session safety.Severity
+	var err error
+	for _, piece := range []string{"i want", "to", "kill", "myself"} {
+		_, session, raw, err = detect.Default().Follow(t.Context(), safety.Content{Text: []byte(piece)}, raw, noon)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, safety.Moderate, session)
+
+	// Another process cannot read the words, and begins anew with them.
+	other, err := detect.New(detect.BuiltIn()...)
+	require.NoError(t, err)
+	_, _, raw, err = detect.Default().Follow(t.Context(), safety.Content{Text: []byte("i want to kill")}, nil, noon)
+	require.NoError(t, err)
+	_, session, _, err = other.Follow(t.Context(), safety.Content{Text: []byte("myself")}, raw, noon)
+	require.NoError(t, err)
+	assert.Equal(t, safety.None, session)
+}
+
+var _ interface {
+	safety.StreamInspector
+	safety.Prompt
+	safety.Follower
+} = (*detect.Detector)(nil)
