@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/theinterneti/tta-gateway/gateway"
 	"github.com/theinterneti/tta-gateway/gateway/gatewaytest"
+	"github.com/theinterneti/tta-gateway/metrics"
 	"github.com/theinterneti/tta-gateway/ratelimit"
 	"github.com/theinterneti/tta-gateway/safety"
 )
@@ -166,4 +168,38 @@ func TestAHostsOwnRequestIsLeftAsItWas(t *testing.T) {
 	gw.ServeHTTP(httptest.NewRecorder(), r)
 	assert.Equal(t, before, r.URL.String())
 	assert.Empty(t, r.Header)
+}
+
+func TestWhatComesWithTheHandshakeIsDeliveredAndCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := metrics.New(prometheus.NewRegistry())
+		require.NoError(t, err)
+		got := make(chan string, 1)
+		eager := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nwelcome")
+			buf := make([]byte, 5)
+			_, _ = io.ReadFull(rw, buf)
+			got <- string(buf)
+		})
+		rt := gateway.Route{Pattern: "/ws", Service: "s", Upgrade: true, Inspect: safety.NotInspected("a test")}
+		gw := gatewaytest.New(t, gatewaytest.Services{"s": eager}, gateway.WithGuard(crisis()), gateway.WithMetrics(m), gateway.WithRoutes(rt))
+		conn, err := gw.Network.DialContext(t.Context(), "tcp", gatewaytest.Host+":80")
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: gateway.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+			"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer "+gw.Token("ann")+"\r\n\r\nhello")
+		require.NoError(t, err)
+		all, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		assert.Contains(t, string(all), "\r\n\r\nwelcome")
+		assert.Equal(t, "hello", <-got)
+		synctest.Wait()
+		text := exposition(gw)
+		assert.Regexp(t, `uninspected_bytes_total\{direction="request".*websocket.*\} 5\n`, text)
+		assert.Regexp(t, `uninspected_bytes_total\{direction="response".*websocket.*\} 7\n`, text)
+	})
 }

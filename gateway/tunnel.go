@@ -44,30 +44,12 @@ func (rt *route) tunnel(w http.ResponseWriter, r *http.Request, x *exchange, slo
 	if !rt.switchProtocols(conn, buffered, w, r, x, resp) {
 		return
 	}
-	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
-	if service, ok := bare(conn, service); ok && writeAll(service, early) {
-		t := &tunnel{rt: rt, x: x, r: r, slot: slot, client: conn, service: service, code: closeGoingAway}
-		t.run()
+	t := &tunnel{rt: rt, x: x, r: r, slot: slot, client: conn, service: service, code: closeGoingAway}
+	t.asked, _ = buffered.Reader.Peek(buffered.Reader.Buffered())
+	if own, ok := service.(*h1.Tunnel); ok {
+		t.service, t.answered = own.Detach()
 	}
-}
-
-// bare is the service's connection itself, where it can be had, with what it
-// has said already delivered.
-func bare(client net.Conn, service io.ReadWriteCloser) (io.ReadWriteCloser, bool) {
-	tunnel, ok := service.(*h1.Tunnel)
-	if !ok {
-		return service, true
-	}
-	conn, early := tunnel.Detach()
-	return conn, writeAll(client, early)
-}
-
-func writeAll(to io.Writer, early []byte) bool {
-	if len(early) == 0 {
-		return true
-	}
-	_, err := to.Write(early)
-	return err == nil
+	t.run()
 }
 
 // passRefusal hands on what a service says instead of switching protocols, by
@@ -149,7 +131,9 @@ type tunnel struct {
 	r       *http.Request
 	slot    *socket
 	client  net.Conn
-	service io.ReadWriteCloser
+	service io.ReadWriteCloser // the connection itself, where it can be had
+
+	asked, answered []byte // what came with the handshake, from either side
 
 	idle    *time.Timer
 	idleFor time.Duration
@@ -172,10 +156,10 @@ func (t *tunnel) run() {
 	var all sync.WaitGroup
 	all.Go(func() { newLease(t.rt, t.r, t.x, t.slot.close).keep(ctx) })
 	all.Go(func() {
-		t.copy(t.client, t.service, "response")
+		t.copy(t.client, t.service, t.answered, "response")
 		t.end(closeGoingAway)
 	})
-	t.copy(t.service, t.client, "request")
+	t.copy(t.service, t.client, t.asked, "request")
 	t.end(closeGoingAway)
 	cancel()
 	all.Wait()
@@ -198,20 +182,17 @@ func (t *tunnel) sayGoodbye(code int, reason string) {
 	t.end(code)
 }
 
-// copy copies one way and counts what nobody looks at.
-func (t *tunnel) copy(to io.Writer, from io.Reader, direction string) {
+// copy copies one way, what came early first.
+func (t *tunnel) copy(to io.Writer, from io.Reader, early []byte, direction string) {
+	if len(early) > 0 && t.pass(to, early, direction) != nil {
+		return
+	}
 	source := newPuller(from)
 	for {
 		buf, n, err := source.pull()
 		if n > 0 {
-			if t.idle != nil {
-				t.idle.Reset(t.idleFor)
-			}
-			if rt := t.rt; rt.uninspected != "" {
-				rt.state.metrics.Skipped(rt.Pattern, direction, "websocket", rt.uninspected, int64(n))
-			}
-			if _, werr := to.Write((*buf)[:n]); werr != nil {
-				err = werr
+			if failed := t.pass(to, (*buf)[:n], direction); failed != nil {
+				err = failed
 			}
 		}
 		if buf != nil {
@@ -221,6 +202,18 @@ func (t *tunnel) copy(to io.Writer, from io.Reader, direction string) {
 			return
 		}
 	}
+}
+
+// pass hands a piece on, and counts what nobody looks at.
+func (t *tunnel) pass(to io.Writer, p []byte, direction string) error {
+	if t.idle != nil {
+		t.idle.Reset(t.idleFor)
+	}
+	if rt := t.rt; rt.uninspected != "" {
+		rt.state.metrics.Skipped(rt.Pattern, direction, "websocket", rt.uninspected, int64(len(p)))
+	}
+	_, err := to.Write(p)
+	return err
 }
 
 // closeFrame is an unmasked close frame, as a server sends it (RFC 6455
