@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -39,6 +40,7 @@ type exchange struct {
 
 	identity  auth.Identity
 	lane      ratelimit.Lane
+	shown     atomic.Int32    // the lane, for those who ask by the context while it rises
 	level     safety.Severity // of the session, as far as it is known
 	verdict   safety.Verdict
 	passage   *safety.Passage // nil where nothing is inspected
@@ -91,7 +93,7 @@ func (x *exchange) Value(key any) any {
 	case auth.ContextKey:
 		return &x.identity
 	case ratelimit.ContextKey:
-		return x.lane
+		return ratelimit.Lane(x.shown.Load())
 	case safety.ContextKey:
 		return &x.verdict
 	}
@@ -141,6 +143,12 @@ func (x *exchange) problemCode() string {
 		return ""
 	}
 	return x.problem.code
+}
+
+// take moves the exchange to a lane.
+func (x *exchange) take(lane ratelimit.Lane) {
+	x.lane = lane
+	x.shown.Store(int32(lane))
 }
 
 // inDanger reports whether something that was said calls for help, whatever

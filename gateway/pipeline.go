@@ -38,7 +38,8 @@ func (s *state) name(x *exchange, r *http.Request) {
 	x.raw = rawPath(r)
 	x.match = s.table.lookup(r.Method, r.Host, x.raw)
 	if rt := x.match.route; rt != nil {
-		x.lane, x.w.stall = rt.Lane, max(rt.Timeouts.Idle, 0)
+		x.take(rt.Lane)
+		x.w.stall = max(rt.Timeouts.Idle, 0)
 		r.Pattern = rt.Pattern
 		for i, name := range rt.names {
 			r.SetPathValue(name, x.match.values[i])

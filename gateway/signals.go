@@ -80,7 +80,7 @@ func (rt *route) raise(r *http.Request, x *exchange) {
 		return
 	}
 	if rt.state.takeCrisis(r.Context(), x) {
-		x.lane = ratelimit.Crisis
+		x.take(ratelimit.Crisis)
 	}
 }
 
