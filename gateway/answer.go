@@ -73,9 +73,8 @@ func (a *attempt) answer(resp *http.Response) {
 	}
 	j.w.WriteHeader(resp.StatusCode)
 	if err := a.copyBody(resp); err != nil {
-		j.x.cause = err
-		// What was cut must look cut (RFC 9112 section 8).
-		panic(http.ErrAbortHandler)
+		j.brokeOff(resp, err)
+		return
 	}
 	if len(resp.Trailer) > 0 {
 		copyTrailers(j.w, resp.Trailer, announced)
@@ -113,7 +112,25 @@ func (j *job) copyHeader(resp *http.Response) {
 // claimsSafety are response fields by which services say that somebody
 // listened. Whether that is so, is the gateway's to say.
 func claimsSafety(name string) bool {
-	return name == "X-Therapeutic-Safety" || name == "X-Crisis-Support" || strings.HasPrefix(name, "X-Safety-")
+	return name == "X-Therapeutic-Safety" || strings.HasPrefix(name, "X-Crisis-") || strings.HasPrefix(name, "X-Safety-")
+}
+
+// brokeOff ends an answer whose body did not come whole. What has gone out must
+// look cut (RFC 9112 section 8). Where a guard still held all of it, nothing
+// has, and the caller is told what happened, and where to find help.
+func (j *job) brokeOff(resp *http.Response, err error) {
+	if j.x.w.started() || j.x.Err() != nil {
+		j.x.cause = err
+		panic(http.ErrAbortHandler)
+	}
+	h := j.x.w.Header()
+	for name := range resp.Header {
+		if !j.rt.state.headers.owns(name) && name != "X-Request-Id" && name != "Vary" {
+			delete(h, name)
+		}
+	}
+	delete(h, "Trailer")
+	j.rt.fail(j.w, j.r, brokenProblem(err), err)
 }
 
 // trailerField reports whether a field may stand in a trailer: nothing that

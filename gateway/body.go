@@ -187,13 +187,37 @@ func (b *clientBody) cut() {
 		return
 	}
 	if !b.mu.TryLock() { // somebody waits for the caller
-		_ = b.control.SetReadDeadline(time.Unix(1, 0))
+		if b.control.SetReadDeadline(time.Unix(1, 0)) != nil {
+			return // a host's writer hides the connection's: net/http has to wait, not we
+		}
 		b.mu.Lock()
 	}
 	b.mu.Unlock()
 	if !b.ended.Load() { // the server reads a little more, lest a reset destroys the answer
 		_ = b.control.SetReadDeadline(time.Now().Add(linger))
 	}
+}
+
+// awaited reports that somebody is waiting for the caller to send more.
+func (b *clientBody) awaited() bool {
+	if b == nil || !b.begun.Load() || b.ended.Load() {
+		return false
+	}
+	if b.mu.TryLock() {
+		b.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// received is how many bytes have been read, 0 without a body. It is for the
+// end of the exchange.
+func (b *clientBody) received() int64 {
+	if b == nil || !b.mu.TryLock() {
+		return 0
+	}
+	defer b.mu.Unlock()
+	return b.read
 }
 
 // keepUpTo has the body kept as it is read, so that it can be sent again. It

@@ -74,6 +74,16 @@ func upstreamProblem(err error) *problem {
 	return problemBroken
 }
 
+// brokenProblem is what an answer is told as that broke off within its body,
+// or stood still.
+func brokenProblem(err error) *problem {
+	var own *h1.Error
+	if errors.Is(err, errIdleTimeout) || errors.As(err, &own) && own.Timeout() {
+		return problemTimeout
+	}
+	return problemBroken
+}
+
 // unreadable reports an answer that is not HTTP.
 func unreadable(err error) bool {
 	var protocol *h1.ProtocolError

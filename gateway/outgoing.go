@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -17,11 +16,10 @@ func (j *job) openBody() {
 	if b == nil {
 		return
 	}
-	if j.x.passage != nil {
-		if j.held, j.isHeld = j.x.passage.Body(); j.isHeld {
-			delete(j.header, "Expect") // nothing is left to ask for
-			return
-		}
+	if j.x.passage != nil && j.x.passage.Whole() {
+		j.isHeld = true
+		delete(j.header, "Expect") // nothing is left to ask for
+		return
 	}
 	_ = j.x.w.EnableFullDuplex()
 	if idempotent(j.r.Method) && j.r.ContentLength > 0 && j.r.ContentLength <= replayCap && j.streams() {
@@ -69,10 +67,13 @@ func (a *attempt) attachBody(out *http.Request) {
 	j := a.j
 	out.Trailer = nil
 	switch {
-	case j.x.body == nil || j.isHeld && len(j.held) == 0:
+	case j.x.body == nil:
 		out.Body, out.ContentLength = j.empty(), 0
 	case j.isHeld:
-		out.Body, out.ContentLength = heldBody{bytes.NewReader(j.held)}, int64(len(j.held))
+		body, n := j.x.passage.Replay()
+		if out.Body, out.ContentLength = (heldBody{body, int(n)}), n; n == 0 {
+			out.Body = j.empty()
+		}
 	case j.streams():
 		s := &sending{b: j.x.body, from: j.r.Trailer, to: sentTrailers(j.r.Trailer)}
 		if a.timer != nil {
@@ -102,9 +103,13 @@ func sentTrailers(announced http.Header) http.Header {
 
 // heldBody is a message in memory. Its Len tells h1 so, which then sends head
 // and body in one piece.
-type heldBody struct{ *bytes.Reader }
+type heldBody struct {
+	io.ReadCloser
+	n int
+}
 
-func (heldBody) Close() error { return nil }
+// Len is how much is in memory.
+func (b heldBody) Len() int { return b.n }
 
 type unclosed struct{ io.Reader }
 
@@ -116,7 +121,7 @@ func (unclosed) Close() error { return nil }
 // decided here.
 func (j *job) empty() io.ReadCloser {
 	if j.r.Header["Idempotency-Key"] != nil || j.r.Header["X-Idempotency-Key"] != nil {
-		return heldBody{bytes.NewReader(nil)}
+		return io.NopCloser(strings.NewReader(""))
 	}
 	return http.NoBody
 }
@@ -240,6 +245,8 @@ func (rt *route) fillHeader(h http.Header, r *http.Request, x *exchange) http.He
 	}
 	if rt.guard != nil {
 		decodableOnly(h)
+		delete(h, "Range") // a part of a reply cannot be judged
+		delete(h, "If-Range")
 	}
 	return h
 }

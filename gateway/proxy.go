@@ -63,7 +63,12 @@ func looped(r *http.Request) bool {
 // fail refuses at the last stage: what the passage held is dropped, because
 // the refusal carries the help itself.
 func (rt *route) fail(w http.ResponseWriter, r *http.Request, p *problem, cause error) {
-	if x := exchangeOf(r); x.passage != nil {
+	x := exchangeOf(r)
+	if p == problemGone && !x.w.started() { // nobody is there to be told
+		x.problem, x.cause = p, cause
+		panic(http.ErrAbortHandler)
+	}
+	if x.passage != nil {
 		x.passage.Abort()
 		w = &x.w
 	}
@@ -77,10 +82,10 @@ type job struct {
 	r      *http.Request
 	x      *exchange
 	header http.Header // for the service
-	held   []byte      // the whole body, if isHeld
-	isHeld bool
+	isHeld bool        // the guard has the whole body
 	tried  []*discovery.Endpoint
 	last   failure // of the last try
+	heard  failure // of the last try that may have reached a service
 	lean   bool    // all tries went by h1
 	one    attempt // the first, which mostly is the only one
 }
@@ -104,10 +109,21 @@ func (j *job) run() {
 		}
 		a.end()
 		if !j.again(ep) {
-			j.rt.fail(j.w, j.r, j.last.problem, j.last.err)
+			j.giveUp()
 			return
 		}
 	}
+}
+
+// giveUp says why there is no answer. "Nothing was delivered" is only said
+// where that is so: a try that may have been heard weighs more than a later one
+// that was not.
+func (j *job) giveUp() {
+	f := j.last
+	if f.unsent && j.heard.problem != nil {
+		f = j.heard
+	}
+	j.rt.fail(j.w, j.r, f.problem, f.err)
 }
 
 // pick chooses somebody who has not been asked yet. Where nobody is left, those
@@ -163,7 +179,7 @@ func (j *job) left() (left time.Duration, bounded bool) {
 func (j *job) noInstance(err error) {
 	switch {
 	case j.last.problem != nil: // somebody was asked: his failure says more
-		j.rt.fail(j.w, j.r, j.last.problem, j.last.err)
+		j.giveUp()
 	case errors.Is(err, errBreakerOpen):
 		setRetryAfter(j.w.Header(), j.rt.service.retryAfter(j.r))
 		j.rt.fail(j.w, j.r, problemBreaker, err)
@@ -255,12 +271,15 @@ func orNone(d time.Duration) time.Duration {
 // late is called by the clock that ran out. http.Transport does not notice the
 // end of a context while it waits for more of the body, so that has to end too.
 func (a *attempt) late() {
-	if !a.headed.Load() {
+	switch {
+	case a.headed.Load():
+		a.cancel(errIdleTimeout)
+		a.j.x.body.cut()
+	case a.j.x.body.awaited(): // it is the caller who is slow; his own clocks run
+		a.timer.Reset(a.patience)
+	default:
 		a.cancel(errHeaderTimeout)
-		return
 	}
-	a.cancel(errIdleTimeout)
-	a.j.x.body.cut()
 }
 
 // progress is called when the transport asks for more of the body: what is
@@ -283,7 +302,9 @@ func (a *attempt) roundTrip() (*http.Response, error) {
 	j.x.upstream = a.latency
 	a.relay.close()
 	if err != nil {
-		j.last = j.classify(a, err)
+		if j.last = j.classify(a, err); !j.last.unsent {
+			j.heard = j.last
+		}
 		a.failed(j.last)
 		return nil, err
 	}

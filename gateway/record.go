@@ -20,9 +20,10 @@ type routeCounts struct{ done *metrics.Route }
 // log line. It runs deferred, so that an answer that broke off is seen too.
 func (s *state) record(x *exchange, r *http.Request) {
 	v := recover()
+	x.w.finish()
 	status := x.w.status
 	switch {
-	case status == 0 && r.Context().Err() != nil:
+	case status == 0 && (r.Context().Err() != nil || x.problem == problemGone):
 		status, x.problem = problemGone.status, problemGone
 	case status == 0 && v == nil:
 		status = http.StatusOK // a handler that wrote nothing; net/http sends 200
@@ -45,8 +46,10 @@ func (s *state) count(x *exchange, r *http.Request, status int, elapsed time.Dur
 	if rt := x.match.route; rt != nil {
 		rt.counts.done.Done(r.Method, status, elapsed)
 		if rt.uninspected != "" {
-			s.metrics.Skipped(rt.Pattern, safety.Request.String(), "http", rt.uninspected, max(r.ContentLength, 0))
-			s.metrics.Skipped(rt.Pattern, safety.Response.String(), "http", rt.uninspected, x.w.bytes)
+			s.metrics.Skipped(rt.Pattern, safety.Request.String(), "http", rt.uninspected, x.body.received())
+			if x.problem == nil { // else it was we who spoke
+				s.metrics.Skipped(rt.Pattern, safety.Response.String(), "http", rt.uninspected, x.w.bytes)
+			}
 		}
 		return
 	}

@@ -60,9 +60,9 @@ type Transport struct {
 	// ConnectTimeout bounds making a connection. 0 means 3 seconds.
 	ConnectTimeout time.Duration
 	// IdleTimeout is how long an unused connection is kept: less than services
-	// keep theirs for, or requests meet connections that are just being closed.
-	// 0 means 30 seconds, which is too long for a uvicorn that was not told
-	// otherwise (5 seconds); what dies unused is noticed all the same.
+	// keep theirs for, or requests meet connections that are just being closed,
+	// and a POST that does is lost. 0 means 4 seconds, because uvicorn waits for
+	// 5; where services wait longer, a longer time saves connections.
 	IdleTimeout time.Duration
 	// MaxPerHost bounds the HTTP/1.1 connections to one instance; a request
 	// beyond it waits. 0 means no bound.
@@ -82,7 +82,7 @@ type Transport struct {
 // Bounds of a Transport that need no setting.
 const (
 	defaultConnectTimeout = 3 * time.Second
-	defaultUpstreamIdle   = 30 * time.Second
+	defaultUpstreamIdle   = 4 * time.Second
 	maxAnswerHeader       = 256 << 10
 	idlePerHost           = 256
 )

@@ -6,9 +6,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -176,6 +178,10 @@ var transports = map[string]func() *gateway.Transport{
 func onBoth(t *testing.T, test func(t *testing.T, carrier gateway.Option)) {
 	for name, make := range transports {
 		t.Run(name, func(t *testing.T) {
+			if name != "h1" { // which writes to the standard logger what it finds on idle connections
+				log.SetOutput(io.Discard)
+				defer log.SetOutput(os.Stderr)
+			}
 			transport := make()
 			t.Cleanup(transport.CloseIdleConnections)
 			test(t, gateway.WithTransport(transport))
@@ -402,7 +408,12 @@ func TestNextRequestGetsItsOwnAnswer(t *testing.T) {
 		{"cut in the body", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok" + cutHere},
 		{"switches unasked", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n" + poison},
 	}
-	onBoth(t, func(t *testing.T, carrier gateway.Option) {
+	// Only h1 promises this: http.Transport looks for what was left behind on a
+	// goroutine of its own, and may hand the connection on before it has looked.
+	t.Run("h1", func(t *testing.T) {
+		transport := gateway.NewTransport()
+		t.Cleanup(transport.CloseIdleConnections)
+		carrier := gateway.WithTransport(transport)
 		for _, tt := range tests {
 			t.Run(tt.desc, func(t *testing.T) {
 				b := newBackend(t, func(n int, request string) string {

@@ -101,6 +101,14 @@ func (w *writer) EnableFullDuplex() error {
 	return err
 }
 
+// finish grants the server what the last of the answer takes, which it sends
+// after the handler.
+func (w *writer) finish() {
+	if !w.h2 && !w.hijacked {
+		w.guard(time.Now())
+	}
+}
+
 // Flush implements http.Flusher for code that asks for it by type.
 func (w *writer) Flush() { _ = w.FlushError() }
 
