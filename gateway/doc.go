@@ -43,6 +43,29 @@
 // an unknown transfer coding, 505 for another major version. "OPTIONS *" is
 // answered with an empty 200.
 //
+// # Forwarding
+//
+// Bodies go both ways as they come, trailers and interim answers (103) too; a
+// service may answer before it has read the body. What stands still or
+// trickles is ended by rolling deadlines ([Timeouts]), never by the length of a
+// stream. A request is repeated only where that can do no harm: nothing of it
+// was sent, or its method is idempotent and its body is still to be had. A POST
+// is never sent twice.
+//
+// An answer that the gateway made carries Proxy-Status (RFC 9209) and says why;
+// those of services pass as they are, Retry-After included. What a caller did
+// wrong never counts against a service. A breaker sees the heads of answers;
+// of those that break off afterwards the comparison of instances hears
+// ([Service].Outlier).
+//
+// What a server on net/http cannot obey, and what happens instead: a request
+// with Content-Length and Transfer-Encoding is not seen as such; the service
+// gets one framing, written anew. A request's trailers pass if its Trailer field
+// announced them, others are dropped. Fields that an answer's Connection lists
+// together with "close" are known to [h1.Transport], not to http.Transport. A
+// response writer of a host's own must have Unwrap, or deadlines and early
+// answers are lost.
+//
 // # Paths
 //
 // A path is forwarded exactly as it came, or refused: dot segments (plain,
