@@ -46,8 +46,8 @@ func TestTheBuiltInPackHearsItsOwnSentences(t *testing.T) {
 	assert.Equal(t, "tta-2026.1+w1", detect.Default().Version())
 }
 
-// The gates of quality. heldout.txt was written before the rules and nobody
-// tunes on it; lines.txt is what the rules grew by.
+// The gates of quality. heldout.txt was written before the rules and is not
+// trained on; lines.txt is what the rules grew by.
 func TestQuality(t *testing.T) {
 	rate := func(rows []eval.Row, group string) eval.Row {
 		for _, row := range rows {
