@@ -41,6 +41,7 @@ type relay struct {
 	pings   *rate.Limiter // of pings that are answered
 	idle    *time.Timer
 	idleFor time.Duration
+	ending  atomic.Bool  // by our will: end sees to both sides
 	code    atomic.Int32 // with which it ended, for the count; 0 while it lasts
 }
 
@@ -124,11 +125,13 @@ func (re *relay) now() *ruling {
 
 // end closes both sides with a code of ours.
 func (re *relay) end(code int, reason string) {
+	re.ending.Store(true)
 	re.ended(code)
 	var all sync.WaitGroup
 	all.Go(func() { re.service.leave(closeGoingAway, reason, closePatience) })
 	re.client.leave(code, reason, closePatience)
 	all.Wait()
+	re.cancel()
 }
 
 // cut ends both sides without a word.
@@ -154,6 +157,9 @@ func (re *relay) pump(from, to *peer, handle func(websocket.MessageType, []byte)
 				re.idle.Reset(re.idleFor)
 			}
 			continue
+		}
+		if re.ending.Load() { // the other side is told why by end
+			return
 		}
 		code, reason := re.closing(from, err)
 		re.ended(code)

@@ -41,6 +41,7 @@ func TestSocketsHaveEveryPathThatRequestsHave(t *testing.T) {
 					synctest.Wait()
 					if desc != "rewritten" && assert.NotNil(t, c.handshake) {
 						assert.Equal(t, "/ws/"+id+"?q=a|b", c.handshake.RequestURI, "as it came")
+						assert.Equal(t, gatewaytest.Host, c.handshake.Host)
 					}
 				})
 			})

@@ -7,11 +7,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/theinterneti/tta-gateway/gateway"
 	"github.com/theinterneti/tta-gateway/gateway/gatewaytest"
+	"github.com/theinterneti/tta-gateway/metrics"
 	"github.com/theinterneti/tta-gateway/ratelimit"
 	"github.com/theinterneti/tta-gateway/safety"
 )
@@ -76,7 +78,9 @@ func TestDrainIsSpreadOverAllLanes(t *testing.T) {
 func TestADrainWithoutTimeLeavesNobodyBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tunnel := gateway.Route{Pattern: "/ws/tunnel", Service: "story", Upgrade: true, Inspect: safety.NotInspected("a test")}
-		gw := gatewaytest.New(t, gatewaytest.Services{"story": &chat{}}, gateway.WithGuard(crisis()), gateway.WithRoutes(chatRoute, tunnel),
+		m, err := metrics.New(prometheus.NewRegistry())
+		require.NoError(t, err)
+		gw := gatewaytest.New(t, gatewaytest.Services{"story": &chat{}}, gateway.WithGuard(crisis()), gateway.WithMetrics(m), gateway.WithRoutes(chatRoute, tunnel),
 			gateway.WithShutdown(gateway.Shutdown{Spread: 10 * time.Second}))
 		var e ends
 		for name, path := range map[string]string{"ann": "/ws/chat", "bob": "/ws/chat", "carl": "/ws/chat", "dora": "/ws/tunnel", "eve": "/ws/tunnel"} {
@@ -96,7 +100,6 @@ func TestADrainWithoutTimeLeavesNobodyBehind(t *testing.T) {
 		}
 		_ = deaf.SetReadDeadline(time.Now().Add(time.Minute))
 		buf := make([]byte, 4096)
-		var err error
 		for err == nil {
 			_, err = deaf.Read(buf)
 		}
@@ -104,6 +107,7 @@ func TestADrainWithoutTimeLeavesNobodyBehind(t *testing.T) {
 		assert.LessOrEqual(t, time.Since(began), time.Second, "whoever does not answer is cut")
 		synctest.Wait()
 		assert.Len(t, gw.Log.Requests(), 6)
+		assert.Regexp(t, `websockets_closed_total\{code="1012",lane="therapeutic".*\} 4`, exposition(gw), "with our code, whatever the others said")
 	})
 }
 

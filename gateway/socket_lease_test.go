@@ -266,3 +266,40 @@ func TestSocketsAreCountedInTheirLaneAndByTheirEnd(t *testing.T) {
 		assert.Regexp(t, `auth_events_total\{.*"live".*"token_expired".*\} 1`, text)
 	})
 }
+
+func TestASlidingSessionKeepsItsSockets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gw, _ := newChat(t, gateway.WithAuthenticator(auth.AuthenticatorFunc(func(*http.Request) (auth.Identity, error) {
+			return auth.Identity{Subject: "ann", Expires: time.Now().Add(30 * time.Minute)}, nil
+		})))
+		s := dial(t, gw, "/ws/chat")
+		var e ends
+		e.await("s", s)
+		go keepAlive(t, s)
+		time.Sleep(5 * time.Hour)
+		assert.Empty(t, e.at)
+		s.Break()
+		e.all.Wait()
+	})
+}
+
+func TestACredentialThatIsGoodOnceIsShownOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		gw, _ := newChat(t, gateway.WithWebSocket(gateway.WebSocket{Recheck: -1}),
+			gateway.WithAuthenticator(auth.AuthenticatorFunc(func(*http.Request) (auth.Identity, error) {
+				if asked.Add(1) > 1 {
+					return auth.Identity{}, auth.ErrInvalidToken
+				}
+				return auth.Identity{Subject: "ann", Expires: time.Now().Add(time.Hour)}, nil
+			})))
+		began := time.Now()
+		s := dial(t, gw, "/ws/chat")
+		go keepAlive(t, s)
+		_, code, reason := told(s)
+		assert.Equal(t, 1008, code)
+		assert.Contains(t, reason, "token expired")
+		assert.InDelta(t, time.Hour, time.Since(began), float64(15*time.Second))
+		assert.EqualValues(t, 1, asked.Load())
+	})
+}

@@ -65,6 +65,30 @@ func TestATunnelBegunDuringAReloadEndsToo(t *testing.T) {
 	})
 }
 
+func TestATunnelThatIsOpenedUnderTheOldTableEndsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		rt := gateway.Route{Pattern: "/ws", Service: "story", Upgrade: true, Inspect: safety.NotInspected("not yet"),
+			Use: []gateway.Middleware{func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					<-release // admitted, and not yet counted among the sockets
+					next.ServeHTTP(w, r)
+				})
+			}}}
+		guard := crisis()
+		gw := gatewaytest.New(t, gatewaytest.Services{"story": &chat{}}, gateway.WithGuard(guard), gateway.WithRoutes(rt))
+		conn := knock(t, gw, "/ws", "Authorization: Bearer "+gw.Token("ann"))
+		synctest.Wait()
+		rt.Inspect = safety.Rule{}
+		reload(t, gw, gateway.WithGuard(guard), gateway.WithRoutes(rt))
+		close(release)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Len(t, gw.Log.Requests(), 1)
+		_ = conn.Close()
+	})
+}
+
 func TestARelayLearnsWhoSpeaksWhenAGuardComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gw := gatewaytest.New(t, gatewaytest.Services{"story": &chat{}, "s": answering("{}")}, gateway.WithRoutes(chatRoute))

@@ -209,13 +209,12 @@ func (rt *route) dialOne(r *http.Request, x *exchange, ep *discovery.Endpoint, t
 		ctx, cancel = context.WithTimeoutCause(ctx, d, errHeaderTimeout)
 		defer cancel()
 	}
-	way := &handshake{carrier: rt.service.carrier.upgrade, target: rt.target(r, x, rt.service.of(ep).base)}
+	way := &handshake{carrier: rt.service.carrier.upgrade, target: rt.target(r, x, rt.service.of(ep).base), host: r.Host}
 	ep.Enter()
 	began := time.Now()
-	conn, resp, err := websocket.Dial(ctx, "ws://"+way.target.Host, &websocket.DialOptions{
+	conn, resp, err := websocket.Dial(ctx, "ws://service", &websocket.DialOptions{
 		HTTPClient:   &http.Client{Transport: way, CheckRedirect: stayHere},
 		HTTPHeader:   header,
-		Host:         r.Host,
 		Subprotocols: offered(r),
 	})
 	elapsed := time.Since(began)
@@ -225,7 +224,7 @@ func (rt *route) dialOne(r *http.Request, x *exchange, ep *discovery.Endpoint, t
 		return &peer{conn, way.wire}, nil, nil
 	}
 	p := dialProblem(ctx, x, resp, err)
-	if blameless(p) || !way.gone {
+	if blameless(p) {
 		ticket.Ignore()
 		ep.Leave(-1, true)
 	} else {
@@ -241,14 +240,13 @@ func (rt *route) dialOne(r *http.Request, x *exchange, ep *discovery.Endpoint, t
 type handshake struct {
 	carrier http.RoundTripper
 	target  *url.URL
-	gone    bool      // it was handed to the carrier
+	host    string    // as the client named it
 	wire    io.Closer // the connection, once it is a socket
 }
 
 func (h *handshake) RoundTrip(r *http.Request) (*http.Response, error) {
-	h.gone = true
 	out := r.WithContext(r.Context())
-	out.URL = h.target
+	out.URL, out.Host = h.target, h.host
 	resp, err := h.carrier.RoundTrip(out)
 	if err == nil {
 		h.wire = resp.Body
