@@ -432,6 +432,8 @@ func TestOneStructuredLineForEachRequest(t *testing.T) {
 	assert.EqualValues(t, 200, lines[0]["status"])
 	assert.Equal(t, "high", lines[0]["severity"])
 	assert.Equal(t, "crisis", lines[0]["lane"])
+	assert.Contains(t, lines[0], "duration_ms")
+	assert.Contains(t, lines[0], "upstream_ms")
 	assert.Equal(t, "unmatched", lines[1]["route"])
 	for _, secret := range []string{token, "topsecret", "private", "want to die", "ann"} {
 		assert.NotContains(t, gw.Log.Text(), secret)

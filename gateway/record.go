@@ -76,13 +76,13 @@ func (s *state) logAccess(x *exchange, r *http.Request, status int, elapsed time
 		slog.String("method", method(r)),
 		slog.String("route", x.endpoint()),
 		slog.Int("status", status),
-		slog.Duration("duration", elapsed),
+		slog.Float64("duration_ms", milliseconds(elapsed)),
 		slog.Int64("bytes", x.w.bytes),
 		slog.String("client", x.clientText()),
 		slog.String("trace_id", x.traceID()),
 	)
 	if x.service != "" {
-		attrs = append(attrs, slog.String("service", x.service), slog.String("instance", x.instance), slog.Duration("upstream", x.upstream))
+		attrs = append(attrs, slog.String("service", x.service), slog.String("instance", x.instance), slog.Float64("upstream_ms", milliseconds(x.upstream)))
 	}
 	if x.attempts > 1 {
 		attrs = append(attrs, slog.Int("attempts", x.attempts))
@@ -104,6 +104,9 @@ func (s *state) logAccess(x *exchange, r *http.Request, status int, elapsed time
 	}
 	s.logger.LogAttrs(ctx, level, "request", attrs...)
 }
+
+// milliseconds to the microsecond, which is what people and their tools read.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // method bounds what a caller can write into the log.
 func method(r *http.Request) string {
