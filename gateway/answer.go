@@ -60,10 +60,10 @@ func (a *attempt) answer(resp *http.Response) {
 	defer j.x.body.cut()
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols:
-		j.rt.fail(j.w, j.r, problemProtocol, errUnasked)
+		j.rt.state.refuse(j.w, j.r, problemProtocol, errUnasked)
 		return
 	case resp.StatusCode < 200 || resp.StatusCode > 999:
-		j.rt.fail(j.w, j.r, problemProtocol, errStatusCode)
+		j.rt.state.refuse(j.w, j.r, problemProtocol, errStatusCode)
 		return
 	}
 	j.copyHeader(resp)
@@ -130,7 +130,7 @@ func (j *job) brokeOff(resp *http.Response, err error) {
 		}
 	}
 	delete(h, "Trailer")
-	j.rt.fail(j.w, j.r, brokenProblem(err), err)
+	j.rt.state.refuse(j.w, j.r, brokenProblem(err), err)
 }
 
 // trailerField reports whether a field may stand in a trailer: nothing that

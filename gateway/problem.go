@@ -170,6 +170,9 @@ func (s *state) refuse(w http.ResponseWriter, r *http.Request, p *problem, cause
 	if x.w.started() {
 		return // what is out cannot be taken back
 	}
+	if p == problemGone { // nobody is there to be told, and nobody may take silence for a 200
+		panic(http.ErrAbortHandler)
+	}
 	if x.match.route != nil && x.match.route.Chat && isHandshake(r) && s.refuseByClose(w, r, x, p) {
 		return
 	}

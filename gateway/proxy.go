@@ -27,7 +27,7 @@ const maxVia = 8
 func (rt *route) forward(w http.ResponseWriter, r *http.Request) {
 	x := exchangeOf(r)
 	if looped(r) {
-		rt.fail(w, r, problemLoop, nil)
+		rt.state.refuse(w, r, problemLoop, nil)
 		return
 	}
 	if rt.Upgrade && isHandshake(r) {
@@ -58,21 +58,6 @@ func looped(r *http.Request) bool {
 		n += strings.Count(line, via)
 	}
 	return n >= maxVia
-}
-
-// fail refuses at the last stage: what the passage held is dropped, because
-// the refusal carries the help itself.
-func (rt *route) fail(w http.ResponseWriter, r *http.Request, p *problem, cause error) {
-	x := exchangeOf(r)
-	if p == problemGone && !x.w.started() { // nobody is there to be told
-		x.problem, x.cause = p, cause
-		panic(http.ErrAbortHandler)
-	}
-	if x.passage != nil {
-		x.passage.Abort()
-		w = &x.w
-	}
-	rt.state.refuse(w, r, p, cause)
 }
 
 // job is one request on its way to a service, over all its tries.
@@ -123,7 +108,7 @@ func (j *job) giveUp() {
 	if f.unsent && j.heard.problem != nil {
 		f = j.heard
 	}
-	j.rt.fail(j.w, j.r, f.problem, f.err)
+	j.rt.state.refuse(j.w, j.r, f.problem, f.err)
 }
 
 // pick chooses somebody who has not been asked yet. Where nobody is left, those
@@ -182,10 +167,10 @@ func (j *job) noInstance(err error) {
 		j.giveUp()
 	case errors.Is(err, errBreakerOpen):
 		setRetryAfter(j.w.Header(), j.rt.service.retryAfter(j.r))
-		j.rt.fail(j.w, j.r, problemBreaker, err)
+		j.rt.state.refuse(j.w, j.r, problemBreaker, err)
 	default:
 		setRetryAfter(j.w.Header(), 5*time.Second)
-		j.rt.fail(j.w, j.r, problemUnavailable, err)
+		j.rt.state.refuse(j.w, j.r, problemUnavailable, err)
 	}
 }
 

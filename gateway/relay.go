@@ -55,7 +55,7 @@ func (rt *route) relay(w http.ResponseWriter, r *http.Request, x *exchange, slot
 	service, p, err := rt.dialService(r, x)
 	through()
 	if p != nil {
-		rt.fail(w, r, p, err)
+		rt.state.refuse(w, r, p, err)
 		return
 	}
 	defer service.CloseNow()

@@ -21,7 +21,7 @@ func (rt *route) tunnel(w http.ResponseWriter, r *http.Request, x *exchange, slo
 	resp, p, err := rt.dialTunnel(r, x)
 	through()
 	if p != nil {
-		rt.fail(w, r, p, err)
+		rt.state.refuse(w, r, p, err)
 		return
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 999 {
@@ -31,13 +31,13 @@ func (rt *route) tunnel(w http.ResponseWriter, r *http.Request, x *exchange, slo
 	service, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok || resp.StatusCode != http.StatusSwitchingProtocols || !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
 		resp.Body.Close()
-		rt.fail(w, r, problemProtocol, errUnasked)
+		rt.state.refuse(w, r, problemProtocol, errUnasked)
 		return
 	}
 	defer service.Close()
 	conn, buffered, err := x.w.Hijack()
 	if err != nil {
-		rt.fail(w, r, problemInternal, err)
+		rt.state.refuse(w, r, problemInternal, err)
 		return
 	}
 	defer conn.Close()

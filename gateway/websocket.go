@@ -25,12 +25,12 @@ import (
 func (rt *route) socket(w http.ResponseWriter, r *http.Request, x *exchange) {
 	s := rt.state
 	if p := rt.mayOpen(r, x); p != nil {
-		rt.fail(w, r, p, nil)
+		rt.state.refuse(w, r, p, nil)
 		return
 	}
 	slot, err := s.gateway.sockets.enter(rt, quotaKey(x), x.lane)
 	if err != nil {
-		rt.fail(w, r, socketProblem(err), err)
+		rt.state.refuse(w, r, socketProblem(err), err)
 		return
 	}
 	defer func() { slot.leave(); s.showSockets() }()
@@ -38,7 +38,7 @@ func (rt *route) socket(w http.ResponseWriter, r *http.Request, x *exchange) {
 	leave, err := rt.admitHandshake(x)
 	if err != nil {
 		setRetryAfter(w.Header(), time.Second)
-		rt.fail(w, r, problemOverloaded, err)
+		rt.state.refuse(w, r, problemOverloaded, err)
 		return
 	}
 	defer leave() // on every way out; the handshake gives it back when it is through
