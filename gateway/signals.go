@@ -202,7 +202,7 @@ func authStatus(err error) string { return authProblem(err).code }
 
 // countIdentity counts a credential that was good.
 func (s *state) countIdentity(x *exchange) {
-	if !x.identity.Known() {
+	if !x.identity.Known() || s.metrics == nil {
 		return
 	}
 	s.metrics.Auth("identify", "success")
