@@ -45,7 +45,7 @@ type scratch struct {
 	todo    []uint16
 	heavy   [heavyWords]uint64 // where the words with the most classes stand
 	present uint32             // which of them do
-	feats   []uint16
+	feats   []uint32
 	border  int // when set: only matches that reach over this word count
 }
 
@@ -75,6 +75,8 @@ type state struct {
 	real     bool // somebody said that this is not the game
 	findings []found
 	votes    [8]uint16
+	over     uint16  // the frames of the window that the model thinks gravest of
+	kind     uint8   // what that window is about
 	gravest  float64 // the model's gravest opinion, noOpinion if it was not asked
 	opinions float64 // the sum of its opinions, and how many they are
 	asked    int
@@ -166,11 +168,43 @@ func (s *scratch) look(st *state) {
 	}
 	s.fill()
 	if s.border == 0 && st.direct == safety.Request {
-		st.hear(s.logit(s.window))
+		s.ask(st)
 	}
 	for _, at := range s.todo {
 		s.try(st, at)
 	}
+}
+
+// ask takes the model's opinion of the window, and remembers the frames of the
+// gravest: there is no hit to lie over, so they lie over all of it.
+func (s *scratch) ask(st *state) {
+	z := s.logit(s.window)
+	if z > max(st.gravest, noLift) {
+		st.over, st.kind = s.allFrames(st), kindOf(kindTable, s.feats)
+	}
+	st.hear(z)
+}
+
+// allFrames says which frames are in the window, in the language that most of
+// the text so far is in. Negations are not among them: without a hit nobody
+// knows what they deny, and the model has learned them with the words beside them.
+func (s *scratch) allFrames(st *state) (found uint16) {
+	best := 0
+	for i := range s.prog.languages {
+		if st.votes[i] > st.votes[best] {
+			best = i
+		}
+	}
+	s.findFrames(uint8(best), false)
+	for _, kind := range damps {
+		if kind != negation && s.frames[kind] != 0 {
+			found |= 1 << kind
+		}
+	}
+	if s.frames[now] != 0 {
+		found &^= 1<<past | 1<<recovery
+	}
+	return found
 }
 
 // fill notes for each class where its words stand in the window.
@@ -293,6 +327,9 @@ func (st *state) verdict(d *Detector) safety.Verdict {
 	if st.direct == safety.Response && len(st.findings) > 0 {
 		logit = 0 // the model knows nothing of replies: the rules speak alone
 	}
+	if st.real {
+		logit = max(logit, 0) // what is said outside the game is not judged by the game's words
+	}
 	var signals uint32
 	for i := range st.findings {
 		f := &st.findings[i]
@@ -304,7 +341,7 @@ func (st *state) verdict(d *Detector) safety.Verdict {
 		if frames&^(1<<laugh|1<<real) == 0 {
 			signals |= r.signals
 		}
-		if level = limits.settle(level, logit); level > safety.None {
+		if level = limits.settle(level, max(logit, st.gravest)); level > safety.None {
 			v.Findings = append(v.Findings, safety.Finding{Rule: r.id, Category: r.category, Severity: level, Start: f.start, End: f.end, Frames: frameList(frames)})
 		}
 	}
@@ -317,12 +354,30 @@ func (st *state) verdict(d *Detector) safety.Verdict {
 		}
 	}
 	sum(&v)
-	if lifted := limits.lifted(logit); lifted > v.Severity {
-		v.Findings = append(v.Findings, safety.Finding{Rule: "model", Category: safety.SuicidalIdeation, Severity: lifted, Start: 0, End: st.offset})
+	if lifted, frames := st.lifted(limits, logit); lifted > v.Severity {
+		v.Findings = append(v.Findings, safety.Finding{Rule: "model", Category: kinds[st.kind], Severity: lifted, Start: 0, End: st.offset, Frames: frameList(frames)})
 		sum(&v)
 	}
 	v.Score = score(v.Severity, logit+weightOf(v.Findings))
 	return v
+}
+
+// lifted is the severity that the model gives alone, and the frames that lowered it.
+func (st *state) lifted(limits *thresholds, logit float64) (level safety.Severity, applied uint16) {
+	frames := st.over
+	if st.inGame {
+		frames |= 1 << fiction
+	}
+	if st.real {
+		frames &^= 1<<fiction | 1<<quote | 1<<figure | 1<<laugh
+	}
+	level = limits.lifted(logit)
+	for _, kind := range damps {
+		if lower := damping[kind][level]; frames&(1<<kind) != 0 && lower < level {
+			level, applied = lower, applied|1<<kind
+		}
+	}
+	return level, applied
 }
 
 // sum orders the findings, and gives the verdict the gravest severity and all

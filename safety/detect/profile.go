@@ -7,7 +7,7 @@ import (
 )
 
 // A Profile says how much evidence each severity wants. It moves one threshold
-// per severity on the calibrated score, and nothing else: the rules, frames and
+// per severity on the score and one on what the model alone says, and nothing else: the rules, frames and
 // scores of a text are the same under every profile. What is imminent is
 // reported under all of them.
 type Profile int
@@ -39,16 +39,17 @@ func ParseProfile(text string) (Profile, error) {
 	return 0, fmt.Errorf("detect: unknown profile %q: want balanced, sensitive or strict", text)
 }
 
-// thresholds are those of one profile.
+// thresholds are those of one profile. The balanced ones for moderate were set
+// where table talk full of violent words stays at 15 texts flagged in ten thousand.
 type thresholds struct {
 	keep [safety.Imminent + 1]float64 // the score a rule's severity wants
-	lift [safety.Moderate + 1]float64 // the log odds from which the model alone gives a severity
+	lift [safety.High + 1]float64     // the log odds from which the model alone gives a severity
 }
 
 var profiles = [...]thresholds{
-	Balanced:  {keep: [...]float64{0, 0.05, 0.25, 0.40, 0}, lift: [...]float64{0, 5.2, 6.8}},
-	Sensitive: {keep: [...]float64{0, 0, 0, 0, 0}, lift: [...]float64{0, 3.8, 5.6}},
-	Strict:    {keep: [...]float64{0, 0.15, 0.60, 0.78, 0}, lift: [...]float64{0, 6.5, 8.5}},
+	Balanced:  {keep: [...]float64{0, 0.05, 0.67, 0.40, 0}, lift: [...]float64{0, 1.5, 2.10, 3.5}},
+	Sensitive: {keep: [...]float64{0, 0, 0, 0, 0}, lift: [...]float64{0, 1.0, 1.5, 3.0}},
+	Strict:    {keep: [...]float64{0, 0.15, 0.80, 0.78, 0}, lift: [...]float64{0, 2.15, 2.8, 4.5}},
 }
 
 // WithProfile returns a detector that shares everything with d but the profile.
@@ -71,7 +72,7 @@ func (t *thresholds) settle(level safety.Severity, logit float64) safety.Severit
 
 // lifted is the severity that the model gives alone.
 func (t *thresholds) lifted(logit float64) safety.Severity {
-	for s := safety.Moderate; s > safety.None; s-- {
+	for s := safety.High; s > safety.None; s-- {
 		if logit >= t.lift[s] {
 			return s
 		}

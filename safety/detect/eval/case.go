@@ -145,7 +145,7 @@ func section(text string) (Case, error) {
 	switch f[1] {
 	case "crisis":
 		c.Crisis = true
-	case "benign":
+	case "benign", "distress":
 	case "reply-harm":
 		c.Crisis, c.Direction = true, safety.Response
 	case "reply-ok":
