@@ -106,6 +106,48 @@ func TestALaughTakesNothingGraveBack(t *testing.T) {
 	assert.Equal(t, safety.Imminent, inspect(t, detect.Default(), "i took all my pills lol jk").Severity)
 }
 
+// What no rule knows the model may hear, with a category, and frames lower it.
+func TestTheModelHearsWhatNoRuleSays(t *testing.T) {
+	for text, category := range map[string]safety.Category{
+		"i took way too much and my lips have gone blue":                      safety.SubstanceCrisis,
+		"they put something in my tooth and now they hear everything i think": safety.Psychosis,
+		"she's throwing things at me right now and i cant get to the door":    safety.Abuse,
+	} {
+		v := inspect(t, detect.Default(), text)
+		require.Len(t, v.Findings, 1, text)
+		assert.Equal(t, "model", v.Findings[0].Rule, text)
+		assert.GreaterOrEqual(t, v.Severity, safety.Moderate, text)
+		assert.Equal(t, []safety.Category{category}, v.Categories, text)
+
+		v, err := detect.Default().Inspect(t.Context(), safety.Content{Text: []byte(text), InGame: true})
+		require.NoError(t, err)
+		assert.Equal(t, safety.Low, v.Severity, "in the game: %s", text)
+		assert.Equal(t, []string{"fiction"}, v.Findings[0].Frames, text)
+	}
+}
+
+// Natural lines by other authors, of which the model has seen four in five: a
+// gate against going back, not a forecast.
+func TestNaturalLines(t *testing.T) {
+	all := corpus(t, "natural-en-suicide.txt", "natural-en-other.txt", "natural-es.txt", "natural-pt.txt", "natural-fr.txt", "natural-de.txt")
+	rep, err := eval.Measure(t.Context(), detect.Default(), all)
+	require.NoError(t, err)
+	if *print {
+		fmt.Println(rep)
+	}
+	assert.Greater(t, rep.AP, 0.9)
+	for _, row := range rep.Found {
+		if row.Group == "all" {
+			assert.Greater(t, row.Rate(safety.Moderate), 0.55)
+		}
+	}
+	for _, row := range rep.Harmless {
+		if row.Group == "all" {
+			assert.Less(t, row.Rate(safety.Moderate), 0.04)
+		}
+	}
+}
+
 func TestInGameAndOutOfIt(t *testing.T) {
 	d := detect.Default()
 	assert.LessOrEqual(t, inspect(t, d, "my character wants to kill himself").Severity, safety.Low)

@@ -185,9 +185,14 @@ func (s *scratch) ask(st *state) {
 	st.hear(z)
 }
 
-// allFrames says which frames are in the window, in the language that most of
-// the text so far is in. Negations are not among them: without a hit nobody
-// knows what they deny, and the model has learned them with the words beside them.
+// modelDamps are the frames that lower what only the model heard: those that
+// speak of a whole window. Without a hit nobody knows what a negation denies or
+// a figure of speech is about, and the model has learned them with the words
+// beside them.
+var modelDamps = [...]frameKind{past, recovery, fiction, info, laugh}
+
+// allFrames says which of them are in the window, in the language that most of
+// the text so far is in.
 func (s *scratch) allFrames(st *state) (found uint16) {
 	best := 0
 	for i := range s.prog.languages {
@@ -196,8 +201,8 @@ func (s *scratch) allFrames(st *state) (found uint16) {
 		}
 	}
 	s.findFrames(uint8(best), false)
-	for _, kind := range damps {
-		if kind != negation && s.frames[kind] != 0 {
+	for _, kind := range modelDamps {
+		if s.frames[kind] != 0 {
 			found |= 1 << kind
 		}
 	}
@@ -369,10 +374,10 @@ func (st *state) lifted(limits *thresholds, logit float64) (level safety.Severit
 		frames |= 1 << fiction
 	}
 	if st.real {
-		frames &^= 1<<fiction | 1<<quote | 1<<figure | 1<<laugh
+		frames &^= 1<<fiction | 1<<laugh
 	}
 	level = limits.lifted(logit)
-	for _, kind := range damps {
+	for _, kind := range modelDamps {
 		if lower := damping[kind][level]; frames&(1<<kind) != 0 && lower < level {
 			level, applied = lower, applied|1<<kind
 		}
