@@ -141,7 +141,7 @@ type Finding struct {
 type Verdict struct {
 	Severity   Severity
 	Categories []Category // without repetition; the gravest first where that is known
-	Score      float64    // 0 to 1, calibrated by the inspector; 0 where it has none
+	Score      float64    // 0 to 1: orders texts by how likely a crisis is; what else it means, the inspector says; 0 where it has none
 	Findings   []Finding
 	Language   string // BCP 47, "" unknown
 	Model      string // name and version of what judged

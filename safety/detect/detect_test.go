@@ -59,12 +59,15 @@ func TestQuality(t *testing.T) {
 		return eval.Row{}
 	}
 	for _, tc := range []struct {
-		file          string
-		recall, alarm float64
-		ap            float64
+		file                 string
+		recall, alarm, grave float64
+		ap                   float64
 	}{
-		{"heldout.txt", 0.95, 0.01, 0.98},
-		{"lines.txt", 0.95, 0.01, 0.98},
+		{"heldout.txt", 0.95, 0.01, 0.005, 0.98},
+		// Written by somebody who had not seen the rules: the nearest we have to
+		// how people really say it. A floor, far below where it should be.
+		{"blind.jsonl", 0.36, 0.03, 0.015, 0.78},
+		{"lines.txt", 0.95, 0.01, 0.005, 0.98},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			rep, err := eval.Measure(t.Context(), detect.Default(), corpus(t, tc.file))
@@ -74,7 +77,7 @@ func TestQuality(t *testing.T) {
 			}
 			assert.GreaterOrEqual(t, rate(rep.Found, "all").Rate(safety.Moderate), tc.recall, "recall")
 			assert.LessOrEqual(t, rate(rep.Harmless, "all").Rate(safety.Moderate), tc.alarm, "false alarms")
-			assert.LessOrEqual(t, rate(rep.Harmless, "all").Rate(safety.High), 0.005, "grave false alarms")
+			assert.LessOrEqual(t, rate(rep.Harmless, "all").Rate(safety.High), tc.grave, "grave false alarms")
 			assert.GreaterOrEqual(t, rep.AP, tc.ap, "average precision")
 		})
 	}
