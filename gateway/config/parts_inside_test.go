@@ -58,3 +58,10 @@ func TestGatesWaitForAnAnswerOfAnInstance(t *testing.T) {
 	g.changed("redis", health.Broken)
 	assert.Equal(t, []string{"redis", "story"}, waiting())
 }
+
+// Whoever asks first gets an answer: a "not yet" would stand in the health
+// report of every start until the monitor had heard better twice.
+func TestTheSafetyCheckAnswersFromTheFirst(t *testing.T) {
+	assert.NoError(t, built(t).selfTest.Check(t.Context()))
+	assert.ErrorContains(t, built(t, "TTA_GATEWAY_CRISIS_DETECTION_ENABLED=false").selfTest.Check(t.Context()), "switched off")
+}
