@@ -10,12 +10,15 @@ import (
 
 // retryBudget bounds retries to a share of the requests of each second, or to
 // a few where there are few, so that an outage is not answered by a storm.
+// Whether there are few, the second before tells: a busy one that has only
+// begun is not a quiet one.
 // Nothing is saved up: good times must not pay for a storm either.
 type retryBudget struct {
 	share    float64
 	floor    int64
 	second   atomic.Int64 // the counts are of this one
 	requests atomic.Int64
+	before   atomic.Int64 // requests of the second before
 	retries  atomic.Int64
 }
 
@@ -43,11 +46,19 @@ func (b *retryBudget) earn(now time.Time) {
 // spend asks for a retry.
 func (b *retryBudget) spend(now time.Time) bool {
 	b.turn(now)
-	if b.retries.Add(1) <= max(b.floor, int64(b.share*float64(b.requests.Load()))) {
+	if b.retries.Add(1) <= b.allowed() {
 		return true
 	}
 	b.retries.Add(-1)
 	return false
+}
+
+func (b *retryBudget) allowed() int64 {
+	share := int64(b.share * float64(b.requests.Load()))
+	if b.share*float64(b.before.Load()) >= float64(b.floor) {
+		return share
+	}
+	return max(b.floor, share)
 }
 
 // turn begins another second. Who counts at this very moment may be forgotten:
@@ -55,7 +66,11 @@ func (b *retryBudget) spend(now time.Time) bool {
 func (b *retryBudget) turn(now time.Time) {
 	this := now.Unix()
 	if last := b.second.Load(); last != this && b.second.CompareAndSwap(last, this) {
-		b.requests.Store(0)
+		before := b.requests.Swap(0)
+		if last != this-1 {
+			before = 0
+		}
+		b.before.Store(before)
 		b.retries.Store(0)
 	}
 }
