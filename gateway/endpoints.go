@@ -130,7 +130,7 @@ func (e *Endpoints) routes(s *state) []Route {
 			open("/docs", "This table as a page", openapi.Page("/openapi.json")))
 	}
 	if e.Registrations != nil {
-		registry := http.StripPrefix("/registry", &discovery.Handler{Registrar: e.Registrations})
+		registry := http.StripPrefix("/registry", &discovery.Handler{Registrar: e.Registrations, ErrorHandler: d.unregistered})
 		out = append(out, Route{Pattern: "/registry/", Handler: d.only(d.mayRegister, registry), Allow: auth.Anyone, internal: true, docs: "Services register themselves"})
 	}
 	return out
@@ -140,6 +140,13 @@ func (e *Endpoints) routes(s *state) []Route {
 type desk struct {
 	s *state
 	e *Endpoints
+}
+
+// unregistered refuses a registration in the one shape, with every complaint.
+func (d desk) unregistered(w http.ResponseWriter, r *http.Request, err error) {
+	p := *problemRegistration
+	p.status = discovery.Status(err)
+	d.s.refuseWith(w, r, &p, err, map[string]any{"complaints": discovery.Complaints(err)})
 }
 
 // only lets through those who may.

@@ -98,6 +98,8 @@ var (
 		"We are restarting and could not wait for the answer. What you sent may have arrived; please check before you send it again.", closeRestart}
 	problemKeys = &problem{"sign_in_unavailable", 503, "Sign-in cannot be checked",
 		"We cannot check your sign-in right now. Please try again in a moment.", closeTryLater}
+	problemRegistration = &problem{"registration_refused", 400, "Registration refused",
+		"This instance cannot be registered as it stands; the complaints say why.", closePolicy}
 	problemDisabled = &problem{"websocket_disabled", 503, "Live connection switched off",
 		"Live connections are switched off right now.", closeTryLater}
 	problemTimeout = &problem{"upstream_timeout", 504, "Service too slow",
@@ -111,7 +113,7 @@ var (
 )
 
 var problems = []*problem{
-	problemPath, problemHost, problemBody, problemRequest, problemUpgrade, problemHandshake, problemCredentials,
+	problemPath, problemHost, problemRegistration, problemBody, problemRequest, problemUpgrade, problemHandshake, problemCredentials,
 	problemUnauthenticated, problemToken, problemForbidden, problemMFA, problemOrigin, problemNotFound,
 	problemMethod, problemSlow, problemTooLarge, problemQuota, problemAddress, problemSockets,
 	problemInternal, problemMethodUnknown, problemConnect, problemBroken, problemProtocol,
@@ -161,6 +163,11 @@ func Refuse(w http.ResponseWriter, r *http.Request, code string, cause error) {
 // error, code), the request id, and on a therapeutic route the help resources.
 // Headers that belong to the refusal are set by the caller beforehand.
 func (s *state) refuse(w http.ResponseWriter, r *http.Request, p *problem, cause error) {
+	s.refuseWith(w, r, p, cause, nil)
+}
+
+// refuseWith is refuse with members of the refusal's own.
+func (s *state) refuseWith(w http.ResponseWriter, r *http.Request, p *problem, cause error, own map[string]any) {
 	x := exchangeOf(r)
 	x.problem, x.cause = p, cause
 	if x.passage != nil { // a refusal carries the help itself
@@ -185,7 +192,7 @@ func (s *state) refuse(w http.ResponseWriter, r *http.Request, p *problem, cause
 	h["Cache-Control"] = noStore
 	h.Del("Content-Length")
 	h.Del("Content-Encoding")
-	body := s.problemBody(r, x, p, retryAfter(h))
+	body := s.problemBody(r, x, p, retryAfter(h), own)
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(p.status)
 	_, _ = w.Write(body) // a caller who left is no news
@@ -196,7 +203,7 @@ var (
 	noStore     = []string{"no-store"}
 )
 
-func (s *state) problemBody(r *http.Request, x *exchange, p *problem, retryAfter int) []byte {
+func (s *state) problemBody(r *http.Request, x *exchange, p *problem, retryAfter int, own map[string]any) []byte {
 	members := map[string]any{
 		"type":       problemBase + p.code,
 		"title":      p.title,
@@ -207,6 +214,7 @@ func (s *state) problemBody(r *http.Request, x *exchange, p *problem, retryAfter
 		"code":       p.code,
 		"request_id": x.id,
 	}
+	maps.Copy(members, own)
 	if retryAfter > 0 {
 		members["retry_after"] = retryAfter
 	}

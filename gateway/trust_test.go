@@ -74,6 +74,19 @@ func TestToSeeIsNotToSayWhereServicesAre(t *testing.T) {
 	assert.Equal(t, 401, serveAs(gw.Gateway, "GET", "/registry/services/story", "127.0.0.1:1", "127.0.0.1").Code, "nor is it enough to be on this machine")
 }
 
+func TestARefusedRegistrationHasTheOneShape(t *testing.T) {
+	gw := gatewaytest.New(t, nil, gateway.WithEndpoints(gateway.Endpoints{RegistryToken: "register", Registrations: &discovery.Memory{}}))
+	resp := gw.Post("/registry/", `{"service":"story","url":"http://169.254.169.254"}`, gatewaytest.Header("Authorization", "Bearer register"))
+	require.Equal(t, 403, resp.Status, resp.Body)
+	p := problemOf(t, resp)
+	assert.Equal(t, "registration_refused", p["code"])
+	require.Len(t, p["complaints"], 1)
+	assert.Contains(t, p["complaints"].([]any)[0], "169.254.169.254")
+	resp = gw.Post("/registry/", `{"service":"a b","weight":-1,"url":"ftp://x"}`, gatewaytest.Header("Authorization", "Bearer register"))
+	assert.Equal(t, 400, resp.Status)
+	assert.Greater(t, len(problemOf(t, resp)["complaints"].([]any)), 1, "all at once")
+}
+
 func TestAPolicyThatCallsItselfAnyoneIsAsked(t *testing.T) {
 	nobody := auth.PolicyFunc("anyone", func(*http.Request, auth.Identity) error { return auth.ErrForbidden })
 	gw := gatewaytest.New(t, gatewaytest.Services{"s": answering("x")}, gateway.WithRoutes(gateway.Route{Pattern: "/", Service: "s", Allow: nobody}))

@@ -96,9 +96,6 @@ func TestAnOutageIsNotAmplified(t *testing.T) {
 					require.Equal(t, 200, gw.Get("/").Status)
 				}
 				time.Sleep(time.Second)
-				// A pooled connection that turns out dead is replaced once, and what
-				// was sent on it goes again: one request each, beside the budget.
-				gw.Transport.CloseIdleConnections()
 				broken.Store(true)
 				asked.Store(0)
 				const n = 2000
@@ -106,7 +103,11 @@ func TestAnOutageIsNotAmplified(t *testing.T) {
 					require.Equal(t, 502, gw.Get("/").Status)
 					time.Sleep(5 * time.Millisecond) // 200 a second
 				}
-				assert.LessOrEqual(t, float64(asked.Load()), 1.2*n)
+				// A pooled connection that turns out dead is replaced by the HTTP/1.1
+				// client, once, and what was sent on it goes again: one request for
+				// each connection that the good times left, beside the budget.
+				pooled := float64(min(before, 3))
+				assert.LessOrEqual(t, float64(asked.Load()), 1.2*n+pooled)
 				assert.Greater(t, float64(asked.Load()), 1.1*n, "what may be repeated is, as far as that goes")
 			})
 		})
